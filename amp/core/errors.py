@@ -1,0 +1,72 @@
+"""The exceptions that Amp raises on purpose.
+
+Each derives from `AmpError`, so that ``except AmpError`` catches all of them, and from the
+built-in exception that a caller would expect in its place.
+"""
+
+__all__ = [
+    "AmpError",
+    "AmpFileError",
+    "CheckpointMismatchError",
+    "ConflictingImagesError",
+    "ConvergenceOccurred",
+    "ImageError",
+    "MissingDataError",
+    "OutputExistsError",
+    "ParameterError",
+    "TrainingConvergenceError",
+    "UnknownNameError",
+    "UnsupportedElementError",
+]
+
+
+class AmpError(Exception):
+    """The common base of everything that Amp raises on purpose."""
+
+
+class ConvergenceOccurred(AmpError):  # noqa: N818  (the name that Amp users catch)
+    """The convergence targets of a loss function are met; regressors catch this."""
+
+
+class TrainingConvergenceError(AmpError, RuntimeError):
+    """Training ended before its convergence targets were met."""
+
+
+class MissingDataError(AmpError, ValueError):
+    """Images lack energies, forces or another quantity that is to be trained on."""
+
+
+class ImageError(AmpError, ValueError):
+    """A structure cannot be used: NaN positions, atoms on top of each other, no images."""
+
+
+class UnsupportedElementError(AmpError, ValueError):
+    """An image contains elements that the potential does not know."""
+
+
+class ConflictingImagesError(AmpError, ValueError):
+    """The same structure occurs with different energies or forces."""
+
+
+class ParameterError(AmpError, ValueError):
+    """Settings that cannot be used, such as hidden layers or weights of a wrong shape."""
+
+
+class AmpFileError(AmpError, ValueError):
+    """A file is no potential, is broken, or comes from a newer version."""
+
+
+class OutputExistsError(AmpError, FileExistsError):
+    """A file that would be written exists already and may not be overwritten."""
+
+
+class CheckpointMismatchError(AmpError, ValueError):
+    """A checkpoint does not belong to the run that is to be resumed."""
+
+
+class UnknownNameError(AmpError, KeyError):
+    """A part was asked for by a name that is not registered."""
+
+    def __str__(self) -> str:
+        """Return the message itself; `KeyError` would put it in quotation marks."""
+        return str(self.args[0]) if len(self.args) == 1 else str(self.args)

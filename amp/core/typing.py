@@ -1,0 +1,9 @@
+"""The array types that annotations in every room use."""
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["FloatArray", "IntArray"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
