@@ -1,0 +1,345 @@
+"""Numba kernels of the neighbor list; `amp.core.neighbors` checks the arrays and calls them.
+
+Lattice vectors and positions enter as rows. The atoms are wrapped into a reduced cell and every
+periodic image within reach becomes an explicit point, so that the search itself is the search in
+a cloud of points and knows nothing of cells. Kernels release the interpreter lock.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+__all__ = [
+    "bin_points",
+    "candidate_pairs",
+    "gather_points",
+    "has_moved",
+    "lattice_frame",
+    "pairs_within",
+    "periodic_points",
+]
+
+
+@njit(cache=True, nogil=True)
+def _dot(a, b):
+    """Scalar product."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@njit(cache=True, nogil=True)
+def _cross(a, b):
+    """Vector product."""
+    product = np.empty(3)
+    product[0] = a[1] * b[2] - a[2] * b[1]
+    product[1] = a[2] * b[0] - a[0] * b[2]
+    product[2] = a[0] * b[1] - a[1] * b[0]
+    return product
+
+
+@njit(cache=True, nogil=True)
+def _shorten(frame, k, trial):
+    """Replace row k of the frame by the trial vector if that is shorter; tell whether it was."""
+    if _dot(trial, trial) < _dot(frame[k], frame[k]) * (1.0 - 1e-12):
+        frame[k] = trial
+        return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _reduce_rows(frame, pbc):
+    """Minkowski-reduce the periodic rows in place; a cell already reduced is left untouched.
+
+    In three dimensions the conditions are that no row gets shorter by adding multiples of
+    another row, or plus or minus both other rows (Nguyen and Stehle, ACM Trans. Algorithms 5,
+    46 (2009)).
+    """
+    for _ in range(1000):  # some ten rounds suffice; rows that depend on each other never finish
+        changed = False
+        for k in range(3):
+            for m in range(3):
+                if m != k and pbc[k] and pbc[m] and _dot(frame[m], frame[m]) > 0.0:
+                    multiple = np.rint(_dot(frame[k], frame[m]) / _dot(frame[m], frame[m]))
+                    changed |= _shorten(frame, k, frame[k] - multiple * frame[m])
+        if pbc[0] and pbc[1] and pbc[2]:
+            for k in range(3):
+                for sign in (-1.0, 1.0):
+                    for other_sign in (-1.0, 1.0):
+                        step = sign * frame[(k + 1) % 3] + other_sign * frame[(k + 2) % 3]
+                        changed |= _shorten(frame, k, frame[k] + step)
+        if not changed:
+            break
+
+
+@njit(cache=True, nogil=True)
+def lattice_frame(cell, pbc):
+    """Return the reduced cell, its reciprocal rows (no 2 pi) and the heights over its planes.
+
+    Rows of directions that are not periodic are replaced by unit vectors orthogonal to the
+    periodic ones. The heights of periodic rows that depend on each other come out near zero and
+    their reciprocal rows are then meaningless.
+    """
+    frame = np.zeros((3, 3))
+    n_periodic = 0
+    for k in range(3):
+        if pbc[k]:
+            frame[k] = cell[k]
+            n_periodic += 1
+    _reduce_rows(frame, pbc)
+    if n_periodic == 0:
+        frame[:] = np.eye(3)
+    elif n_periodic == 1:
+        k = 0 if pbc[0] else (1 if pbc[1] else 2)
+        axis = np.zeros(3)
+        axis[np.argmin(np.abs(frame[k]))] = 1.0
+        frame[(k + 1) % 3] = _unit(_cross(frame[k], axis))
+        frame[(k + 2) % 3] = _unit(_cross(frame[k], frame[(k + 1) % 3]))
+    elif n_periodic == 2:
+        k = 0 if not pbc[0] else (1 if not pbc[1] else 2)
+        frame[k] = _unit(_cross(frame[(k + 1) % 3], frame[(k + 2) % 3]))
+    reciprocal = np.zeros((3, 3))
+    heights = np.zeros(3)
+    volume = _dot(frame[0], _cross(frame[1], frame[2]))
+    for k in range(3):
+        normal = _cross(frame[(k + 1) % 3], frame[(k + 2) % 3])
+        area = math.sqrt(_dot(normal, normal))
+        if area > 0.0 and volume != 0.0:
+            reciprocal[k] = normal / volume
+            heights[k] = abs(volume) / area
+    return frame, reciprocal, heights
+
+
+@njit(cache=True, nogil=True)
+def _unit(vector):
+    """Scale to length one; a zero vector stays as it is."""
+    norm = math.sqrt(_dot(vector, vector))
+    return vector / norm if norm > 0.0 else vector
+
+
+@njit(cache=True, nogil=True)
+def periodic_points(positions, frame, reciprocal, heights, pbc, reach):
+    """Wrap the atoms and add every periodic image within `reach` of the region they fill.
+
+    Returns points (3, n_points), atoms (n_points,), shifts (n_points, 3) with point =
+    positions[atom] + shift @ frame. The first n_atoms points are the wrapped atoms in order.
+    """
+    n_atoms = positions.shape[0]
+    wraps = np.zeros((n_atoms, 3), np.int32)
+    fractions = np.zeros((n_atoms, 3))
+    lowest = np.full(3, np.inf)
+    highest = np.full(3, -np.inf)
+    for i in range(n_atoms):
+        for k in range(3):
+            if pbc[k]:
+                fraction = _dot(positions[i], reciprocal[k])
+                wraps[i, k] = math.floor(fraction)
+                fractions[i, k] = fraction - wraps[i, k]
+            lowest[k] = min(lowest[k], fractions[i, k])
+            highest[k] = max(highest[k], fractions[i, k])
+
+    first_shift = np.zeros((n_atoms, 3), np.int32)
+    last_shift = np.zeros((n_atoms, 3), np.int32)
+    n_points = 0
+    for i in range(n_atoms):
+        n_images = 1
+        for k in range(3):
+            if pbc[k]:
+                margin = reach / heights[k]
+                first_shift[i, k] = math.ceil(lowest[k] - margin - fractions[i, k])
+                last_shift[i, k] = math.floor(highest[k] + margin - fractions[i, k])
+                n_images *= last_shift[i, k] - first_shift[i, k] + 1
+        n_points += n_images
+
+    points = np.empty((3, n_points))
+    atoms = np.empty(n_points, np.int32)
+    shifts = np.empty((n_points, 3), np.int32)
+    n = n_atoms
+    for i in range(n_atoms):
+        for a in range(first_shift[i, 0], last_shift[i, 0] + 1):
+            for b in range(first_shift[i, 1], last_shift[i, 1] + 1):
+                for c in range(first_shift[i, 2], last_shift[i, 2] + 1):
+                    p = n
+                    if a == 0 and b == 0 and c == 0:
+                        p = i
+                    else:
+                        n += 1
+                    atoms[p] = i
+                    shifts[p, 0] = a - wraps[i, 0]
+                    shifts[p, 1] = b - wraps[i, 1]
+                    shifts[p, 2] = c - wraps[i, 2]
+                    for x in range(3):
+                        points[x, p] = positions[i, x] + (
+                            shifts[p, 0] * frame[0, x]
+                            + shifts[p, 1] * frame[1, x]
+                            + shifts[p, 2] * frame[2, x]
+                        )
+    return points, atoms, shifts
+
+
+@njit(cache=True, nogil=True)
+def bin_points(slabs, n_slabs):
+    """Sort points by bin; bins along z are neighbors in memory.
+
+    Returns starts (n_bins + 1,) and order (n_points,): bin b holds order[starts[b]:starts[b+1]].
+    """
+    n_points = slabs.shape[1]
+    starts = np.zeros(n_slabs[0] * n_slabs[1] * n_slabs[2] + 1, np.int64)
+    bins = np.empty(n_points, np.int64)
+    for p in range(n_points):
+        bins[p] = (slabs[0, p] * n_slabs[1] + slabs[1, p]) * n_slabs[2] + slabs[2, p]
+        starts[bins[p] + 1] += 1
+    for b in range(starts.size - 1):
+        starts[b + 1] += starts[b]
+    cursor = starts[:-1].copy()
+    order = np.empty(n_points, np.int64)
+    for p in range(n_points):
+        order[cursor[bins[p]]] = p
+        cursor[bins[p]] += 1
+    return starts, order
+
+
+@njit(cache=True, nogil=True)
+def _distance_to_slab(x, lower_edge, width):
+    """Distance of a coordinate from the slab [lower_edge, lower_edge + width]."""
+    return max(0.0, lower_edge - x, x - lower_edge - width)
+
+
+@njit(cache=True, nogil=True)
+def gather_points(points, slabs, edges_x, edges_y, n_slabs, width, reach, n_atoms, starts, order):
+    """Find the points within `reach` of each of the first `n_atoms` points, itself included.
+
+    Returns row_starts (n_atoms + 1,) and found (n_found,), the points near atom i being
+    found[row_starts[i]:row_starts[i+1]] in no particular order.
+    """
+    px, py, pz = points[0][order], points[1][order], points[2][order]
+    reach2 = reach * reach
+    n_reach = math.ceil(reach / width)
+    row_starts = np.zeros(n_atoms + 1, np.int64)
+    found = np.empty(64 * n_atoms + 1024, np.int32)
+    n = 0
+    for i in range(n_atoms):
+        x, y, z = points[0, i], points[1, i], points[2, i]
+        sx, sy, sz = slabs[0, i], slabs[1, i], slabs[2, i]
+        for bx in range(max(0, sx - n_reach), min(n_slabs[0], sx + n_reach + 1)):
+            dx = _distance_to_slab(x, edges_x[bx], width)
+            for by in range(max(0, sy - n_reach), min(n_slabs[1], sy + n_reach + 1)):
+                dy = _distance_to_slab(y, edges_y[by], width)
+                left = reach2 - dx * dx - dy * dy
+                if left < 0.0:
+                    continue
+                # slabs along z that the sphere can touch within this column of bins
+                n_z = min(n_reach, int(math.sqrt(left) / width) + 1)
+                column = (bx * n_slabs[1] + by) * n_slabs[2]
+                begin = starts[column + max(0, sz - n_z)]
+                end = starts[column + min(n_slabs[2], sz + n_z + 1)]
+                if n + end - begin > found.size:
+                    larger = np.empty(2 * found.size + end - begin, np.int32)
+                    larger[:n] = found[:n]
+                    found = larger
+                for p in range(begin, end):  # no branch: store always, advance if near
+                    found[n] = order[p]
+                    d2 = (px[p] - x) ** 2 + (py[p] - y) ** 2 + (pz[p] - z) ** 2
+                    n += d2 <= reach2
+        row_starts[i + 1] = n
+    return row_starts, found[:n]
+
+
+@njit(cache=True, nogil=True)
+def candidate_pairs(row_starts, found, atoms, shifts):
+    """Turn the points near each atom into rows of (second, shift) in canonical order.
+
+    Transposing the relation sorts it in linear time: the atoms are visited in ascending order
+    and each enters the row of every atom it is near to. Only images of one and the same atom are
+    left to be put in order, by shift.
+    """
+    n_atoms = row_starts.size - 1
+    starts = np.zeros(n_atoms + 1, np.int64)
+    for i in range(n_atoms):
+        for k in range(row_starts[i], row_starts[i + 1]):
+            if found[k] != i:  # point i is the atom itself
+                starts[atoms[found[k]] + 1] += 1
+    for i in range(n_atoms):
+        starts[i + 1] += starts[i]
+    cursor = starts[:-1].copy()
+    second = np.empty(starts[n_atoms], np.int32)
+    shift = np.empty((starts[n_atoms], 3), np.int32)
+    for i in range(n_atoms):
+        for k in range(row_starts[i], row_starts[i + 1]):
+            p = found[k]
+            if p == i:
+                continue
+            j = atoms[p]
+            a = shifts[i, 0] - shifts[p, 0]
+            b = shifts[i, 1] - shifts[p, 1]
+            c = shifts[i, 2] - shifts[p, 2]
+            m = cursor[j]
+            cursor[j] += 1
+            while (
+                m > starts[j]
+                and second[m - 1] == i
+                and (
+                    shift[m - 1, 0] > a
+                    or (shift[m - 1, 0] == a and shift[m - 1, 1] > b)
+                    or (shift[m - 1, 0] == a and shift[m - 1, 1] == b and shift[m - 1, 2] > c)
+                )
+            ):
+                shift[m] = shift[m - 1]
+                second[m] = i
+                m -= 1
+            second[m] = i
+            shift[m, 0], shift[m, 1], shift[m, 2] = a, b, c
+    return starts, second, shift
+
+
+@njit(cache=True, nogil=True)
+def pairs_within(positions, frame, candidate_starts, candidate_second, shift, cutoff):
+    """Keep the candidate pairs that are closer than the cutoff, in their order.
+
+    Vectors are measured from the positions as given (not wrapped) plus a whole number of cell
+    vectors, so they do not depend on where the candidates were gathered, and the vector of
+    (j, i) is exactly the negative of the one of (i, j). Returns the arrays of NeighborPairs and
+    the index of the shortest pair (-1 without pairs).
+    """
+    n_atoms = positions.shape[0]
+    n_candidates = candidate_second.size
+    first = np.empty(n_candidates, np.int64)
+    second = np.empty(n_candidates, np.int64)
+    vectors = np.empty((n_candidates, 3))
+    distances = np.empty(n_candidates)
+    starts = np.zeros(n_atoms + 1, np.int64)
+    n = 0
+    shortest = -1
+    shortest_distance = np.inf
+    for i in range(n_atoms):
+        xi, yi, zi = positions[i, 0], positions[i, 1], positions[i, 2]
+        for k in range(candidate_starts[i], candidate_starts[i + 1]):
+            j = candidate_second[k]
+            a, b, c = float(shift[k, 0]), float(shift[k, 1]), float(shift[k, 2])
+            x = (positions[j, 0] - xi) + (a * frame[0, 0] + b * frame[1, 0] + c * frame[2, 0])
+            y = (positions[j, 1] - yi) + (a * frame[0, 1] + b * frame[1, 1] + c * frame[2, 1])
+            z = (positions[j, 2] - zi) + (a * frame[0, 2] + b * frame[1, 2] + c * frame[2, 2])
+            distance = math.sqrt(x * x + y * y + z * z)
+            if distance < cutoff:
+                first[n] = i
+                second[n] = j
+                vectors[n, 0], vectors[n, 1], vectors[n, 2] = x, y, z
+                distances[n] = distance
+                if distance < shortest_distance:
+                    shortest_distance = distance
+                    shortest = n
+                n += 1
+        starts[i + 1] = n
+    return first[:n], second[:n], vectors[:n], distances[:n], starts, shortest
+
+
+@njit(cache=True, nogil=True)
+def has_moved(positions, reference, limit):
+    """Tell whether any atom is further than `limit` from its reference; NaN counts as moved."""
+    limit2 = limit * limit
+    for i in range(positions.shape[0]):
+        d2 = 0.0
+        for x in range(3):
+            d2 += (positions[i, x] - reference[i, x]) ** 2
+        if not d2 <= limit2:
+            return True
+    return False
