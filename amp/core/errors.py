@@ -24,7 +24,7 @@ class AmpError(Exception):
     """The common base of everything that Amp raises on purpose."""
 
 
-class ConvergenceOccurred(AmpError):  # noqa: N818  (the name that Amp users catch)
+class ConvergenceOccurred(AmpError):
     """The convergence targets of a loss function are met; regressors catch this."""
 
 

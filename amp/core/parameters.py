@@ -47,11 +47,5 @@ class Parameters(dict[str, Any]):
         return sorted({*super().__dir__(), *(key for key in self if isinstance(key, str))})
 
     def copy(self) -> "Parameters":
-        """Return a shallow copy.
-
-        Returns
-        -------
-        Parameters
-            New object with the same values.
-        """
+        """Return a shallow copy of the same class."""
         return type(self)(self)
