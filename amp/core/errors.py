@@ -11,6 +11,7 @@ __all__ = [
     "ConflictingImagesError",
     "ConvergenceOccurred",
     "ImageError",
+    "IterationLimitReached",
     "MissingDataError",
     "OutputExistsError",
     "ParameterError",
@@ -26,6 +27,10 @@ class AmpError(Exception):
 
 class ConvergenceOccurred(AmpError):
     """The convergence targets of a loss function are met; regressors catch this."""
+
+
+class IterationLimitReached(AmpError):
+    """A loss function has been evaluated as often as its settings allow; regressors catch it."""
 
 
 class TrainingConvergenceError(AmpError, RuntimeError):

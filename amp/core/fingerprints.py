@@ -1,0 +1,126 @@
+"""What descriptors produce and models consume: fingerprints of images and their derivatives.
+
+One class holds one image or a whole training set: atoms of all images stand one after the other.
+Fingerprints lie element by element in one flat buffer, so that all atoms of an element are one
+matrix for the model, and so that a kernel finds any atom's fingerprint by one offset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from amp.core.typing import FloatArray, IntArray
+
+__all__ = ["Derivatives", "Fingerprints", "Layout", "flat_layout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where each atom's fingerprint lies in a flat, element-major buffer."""
+
+    elements: tuple[str, ...]  # sorted symbols; a species is an index into it
+    lengths: IntArray  # (n_elements,)    functions per element
+    species: IntArray  # (n_atoms,)       species of each atom
+    image_starts: IntArray  # (n_images + 1,)  atoms of image i: image_starts[i]:image_starts[i+1]
+    starts: IntArray  # (n_atoms,)       offset of each atom's fingerprint
+    element_starts: IntArray  # (n_elements + 1,) offset of each element's matrix
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms in all images."""
+        return len(self.species)
+
+    @property
+    def n_images(self) -> int:
+        """Number of images."""
+        return len(self.image_starts) - 1
+
+    @property
+    def size(self) -> int:
+        """Length of a flat buffer."""
+        return int(self.element_starts[-1])
+
+    @property
+    def image_of_atom(self) -> IntArray:
+        """Image index of each atom, shape (n_atoms,)."""
+        return np.repeat(np.arange(self.n_images), np.diff(self.image_starts))
+
+    def matrix(self, flat: FloatArray, species: int) -> FloatArray:
+        """Give the rows of one element, shape (n_atoms_of_element, n_functions), as a view."""
+        rows = flat[self.element_starts[species] : self.element_starts[species + 1]]
+        length = int(self.lengths[species])
+        return rows.reshape(-1, length) if length else rows.reshape(self.count(species), 0)
+
+    def count(self, species: int) -> int:
+        """Count the atoms of one element."""
+        return int(np.count_nonzero(self.species == species))
+
+    def row(self, flat: FloatArray, atom: int) -> FloatArray:
+        """Give one atom's fingerprint as a view, shape (n_functions,)."""
+        start = self.starts[atom]
+        return flat[start : start + self.lengths[self.species[atom]]]
+
+    def image_indices(self, flat_owner_image: int) -> slice:
+        """Give the slice of atoms that belong to one image."""
+        return slice(
+            int(self.image_starts[flat_owner_image]), int(self.image_starts[flat_owner_image + 1])
+        )
+
+
+def flat_layout(
+    elements: tuple[str, ...], lengths: IntArray, species: IntArray, image_starts: IntArray
+) -> Layout:
+    """Lay fingerprints out element by element, atoms in their order within each element."""
+    sizes = np.array(
+        [np.count_nonzero(species == s) * lengths[s] for s in range(len(elements))], dtype=np.int64
+    )
+    element_starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    starts = np.empty(len(species), dtype=np.int64)
+    for s in range(len(elements)):
+        atoms = np.flatnonzero(species == s)
+        starts[atoms] = element_starts[s] + lengths[s] * np.arange(len(atoms))
+    return Layout(elements, lengths, species, image_starts, starts, element_starts)
+
+
+@dataclass(frozen=True, slots=True)
+class Derivatives:
+    """How fingerprints change when atoms or the cell move; sparse.
+
+    A block is d fingerprint(center) / d position(atom) of one pair, all periodic images of the atom
+    moving together.  The derivative with respect to the center's own position is minus the sum of
+    its blocks and is not stored.  Of a fingerprint only the functions that can see the moved
+    atom's element are kept: `slots` lists them for each pair of species.
+    """
+
+    values: FloatArray  # (n_values,)      blocks one after the other, each (3, width)
+    center_blocks: IntArray  # (n_atoms + 1,)   blocks of an atom as center
+    block_atoms: IntArray  # (n_blocks,)      the atom that moves, counted over all images
+    block_starts: IntArray  # (n_blocks + 1,)  offset of each block in values
+    slot_starts: IntArray  # (n_elements**2 + 1,) slots of pair (center s, moved t): s * n + t
+    slots: IntArray  # (n_slots,)       positions in the center's fingerprint
+    strain: FloatArray | None  # (6 * size,) d fingerprint / d strain, Voigt, each atom (6, length)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays in bytes."""
+        arrays = [self.values, self.center_blocks, self.block_atoms, self.block_starts]
+        return sum(a.nbytes for a in arrays) + (0 if self.strain is None else self.strain.nbytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """Fingerprints of one image or many, with derivatives on request."""
+
+    layout: Layout
+    values: FloatArray  # (layout.size,)
+    derivatives: Derivatives | None = None
+
+    def of_element(self, species: int) -> FloatArray:
+        """Give all fingerprints of an element, shape (n_atoms_of_element, n_functions)."""
+        return self.layout.matrix(self.values, species)
+
+    def of_atom(self, atom: int) -> FloatArray:
+        """Give one atom's fingerprint, shape (n_functions,)."""
+        return self.layout.row(self.values, atom)

@@ -1,0 +1,5 @@
+"""Descriptors: from images to fingerprints."""
+
+from amp.descriptor.base import Descriptor, Gradient, descriptors
+
+__all__ = ["Descriptor", "Gradient", "descriptors"]

@@ -1,0 +1,483 @@
+"""One feed-forward network per element, from an atom's fingerprint to its energy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from amp.core.errors import ParameterError
+from amp.core.fingerprints import Fingerprints
+from amp.core.parameters import Parameters
+from amp.core.typing import FloatArray
+from amp.model import _legacy, _network
+from amp.model._initial import energy_scalings, random_weights
+from amp.model.activations import Activation, activations
+from amp.model.base import models
+from amp.model.loss import LossFunction
+from amp.model.node_plot import NodePlot
+from amp.model.scaling import fingerprint_ranges, range_scaling
+
+__all__ = ["NeuralNetwork", "NodePlot"]
+
+logger = logging.getLogger(__name__)
+
+_VERSION = "2015.12"  # what Amp 1.0.1 wrote and its scripts may ask for
+
+
+@models.register("neuralnetwork")
+class NeuralNetwork:
+    """Behler-Parrinello neural networks [1]_: energy = sum of one network's output per atom.
+
+    Parameters
+    ----------
+    hiddenlayers : tuple or dict, default (5, 5)
+        Nodes of the hidden layers, for all elements or per element.
+    activation : str, default 'tanh'
+        'tanh', 'sigmoid', 'linear', 'softplus' or 'silu'.
+    weights : dict, optional
+        `weights[element][layer]`, layers counted from 1: array (inputs + 1, outputs) whose last
+        row is the bias.  Random if not given.
+    scalings : dict, optional
+        `scalings[element]` = `{'intercept': eV, 'slope': eV}`; atomic energy = slope * output +
+        intercept.  From the training energies if not given.
+    fprange : dict, optional
+        `fprange[element]` = list of (min, max) per symmetry function.  From the training images
+        if not given.
+    mode : {'atom-centered'}, optional
+        Only atom-centered networks exist.
+    version : str, optional
+        Version of the scheme that the settings were made for.
+    regressor : object, optional
+        Optimizer, see `amp.regression.Regressor`; can be assigned later.
+    lossfunction : LossFunction, optional
+        What training makes small; can be assigned later.
+    fortran : bool, default True
+        Accepted for old scripts; has no effect.
+    checkpoints : int or None, default 100
+        Training saves a check point every so many steps; with a negative number each is kept in
+        a file of its own; None for none.
+    randomseed : int, optional
+        Seed of the random weights; drawn and logged if not given.
+    prescale : bool, default True
+        Initial intercepts from a least-squares fit of the energies to the composition; with
+        False all elements get the middle and half the range of the energies per atom.
+    output : {'linear', 'activation'}, default 'linear'
+        Whether the output node passes through the activation too, as in Amp 1.0.1, which bounds
+        atomic energies.
+    device : str, optional
+        Train with torch on this device ('cpu', 'cuda', 'cuda:1'); without it torch is not used.
+
+    Raises
+    ------
+    ParameterError
+        If a setting makes no sense.
+
+    References
+    ----------
+    .. [1] J. Behler, M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007).
+    """
+
+    def __init__(
+        self,
+        hiddenlayers: Sequence[int] | Mapping[str, Sequence[int]] = (5, 5),
+        activation: str = "tanh",
+        weights: Mapping[str, Mapping[int, FloatArray]] | None = None,
+        scalings: Mapping[str, Mapping[str, float]] | None = None,
+        fprange: Mapping[str, Sequence[Sequence[float]]] | None = None,
+        mode: str | None = None,
+        version: str | None = None,
+        regressor: Any = None,
+        lossfunction: LossFunction | None = None,
+        fortran: bool = True,
+        checkpoints: int | None = 100,
+        randomseed: int | None = None,
+        prescale: bool = True,
+        *,
+        output: str = "linear",
+        device: str | None = None,
+    ) -> None:
+        if version is not None and version != _VERSION:
+            raise ParameterError(
+                f"NeuralNetwork version {version!r} is not known; this is version {_VERSION!r}."
+            )
+        if mode not in (None, "atom-centered"):
+            raise ParameterError(f"NeuralNetwork knows mode 'atom-centered' only, not {mode!r}.")
+        if output not in ("linear", "activation"):
+            raise ParameterError(f"output is 'linear' or 'activation', not {output!r}.")
+        if not fortran:
+            logger.info("NeuralNetwork: fortran=False has no effect.")
+        activations[activation]  # an unknown name is told here, with the nearest known
+        self.parameters = Parameters(
+            hiddenlayers=_checked_layers(hiddenlayers),
+            activation=activation,
+            output=output,
+            weights=None if weights is None else _weight_arrays(weights),
+            scalings=None if scalings is None else {e: dict(s) for e, s in scalings.items()},
+            fprange=None if fprange is None else {e: list(r) for e, r in fprange.items()},
+            mode="atom-centered",
+            prescale=bool(prescale),
+            randomseed=randomseed,
+        )
+        self.regressor = regressor
+        self.lossfunction = LossFunction() if lossfunction is None else lossfunction
+        self.checkpoints = checkpoints
+        self.device = device
+        self._check_shapes()
+
+    # -- parameters as one vector ------------------------------------------------------------
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Sorted symbols of the elements that have a network."""
+        return tuple(sorted(self._initialized().weights))
+
+    @property
+    def vector(self) -> FloatArray:
+        """All weights, then all scalings, flat.
+
+        For every element in alphabetical order its layers one after the other, each row by row;
+        then for every element intercept and slope.
+        """
+        p = self._initialized()
+        parts = [
+            p.weights[e][layer].ravel() for e in self.elements for layer in sorted(p.weights[e])
+        ]
+        numbers = [[p.scalings[e]["intercept"], p.scalings[e]["slope"]] for e in self.elements]
+        return np.concatenate([*parts, *np.array(numbers, dtype=float)])
+
+    @vector.setter
+    def vector(self, vector: FloatArray) -> None:
+        weights, scalings = self._split(np.array(vector, dtype=float))
+        p = self.parameters
+        p.weights = {e: {layer + 1: w for layer, w in enumerate(weights[e])} for e in self.elements}
+        p.scalings = {
+            e: {"intercept": float(scalings[e][0]), "slope": float(scalings[e][1])}
+            for e in self.elements
+        }
+
+    def overfit_mask(self) -> FloatArray:
+        """Give 1 for the first layers' weights without biases, 0 for all other parameters."""
+        mask = np.zeros(len(self.vector))
+        weights, _ = self._split(mask)
+        for layers in weights.values():
+            layers[0][:-1] = 1.0  # a view into the mask
+        return mask
+
+    def _split(
+        self, vector: FloatArray
+    ) -> tuple[dict[str, list[FloatArray]], dict[str, FloatArray]]:
+        """Cut a vector into weights and scalings, as views."""
+        p = self._initialized()
+        shapes = {e: [p.weights[e][i].shape for i in sorted(p.weights[e])] for e in self.elements}
+        sizes = [rows * columns for e in self.elements for rows, columns in shapes[e]]
+        expected = sum(sizes) + 2 * len(self.elements)
+        if vector.shape != (expected,):
+            raise ParameterError(
+                f"This network has {expected} parameters; the vector has shape {vector.shape}."
+            )
+        pieces = iter(np.split(vector, np.cumsum(sizes)))
+        weights = {e: [next(pieces).reshape(shape) for shape in shapes[e]] for e in self.elements}
+        return weights, dict(zip(self.elements, next(pieces).reshape(-1, 2), strict=True))
+
+    # -- set-up ----------------------------------------------------------------------------------
+
+    def initialize(self, fingerprints: Fingerprints, energies: FloatArray) -> None:
+        """Settle all parameters that were not given, from the training data.
+
+        Parameters
+        ----------
+        fingerprints : Fingerprints
+            Of the training images.
+        energies : ndarray, shape (n_images,)
+            Their energies (eV); those that are NaN are left out.
+
+        Raises
+        ------
+        ParameterError
+            If given settings lack an element or do not fit the fingerprints.
+        """
+        p, layout = self.parameters, fingerprints.layout
+        if isinstance(p.hiddenlayers, tuple):
+            p.hiddenlayers = {element: p.hiddenlayers for element in layout.elements}
+        for name in ("hiddenlayers", "fprange", "weights", "scalings"):
+            lacking = sorted(set(layout.elements) - set(p[name])) if p[name] is not None else []
+            if lacking:
+                raise ParameterError(
+                    f"{name} of the neural network lack {', '.join(lacking)}; they have "
+                    f"{', '.join(sorted(p[name]))}. Add {name}[{lacking[0]!r}]."
+                )
+        if p.fprange is None:
+            p.fprange = {
+                e: fingerprint_ranges(fingerprints.of_element(s)) if layout.count(s) else
+                [(0.0, 0.0)] * int(layout.lengths[s])
+                for s, e in enumerate(layout.elements)
+            }  # fmt: skip
+        if p.weights is None:
+            if p.randomseed is None:
+                p.randomseed = int(np.random.default_rng().integers(2**31))
+            logger.info("Random initial weights, seed %d.", p.randomseed)
+            p.weights = random_weights(
+                layout.elements, layout.lengths, p.hiddenlayers, np.random.default_rng(p.randomseed)
+            )
+        if p.scalings is None:
+            p.scalings = energy_scalings(layout, energies, p.prescale)
+        for s, element in enumerate(layout.elements):
+            if len(p.fprange[element]) != layout.lengths[s]:
+                raise ParameterError(
+                    f"fprange[{element!r}] has {len(p.fprange[element])} entries, but there are "
+                    f"{layout.lengths[s]} symmetry functions of {element}."
+                )
+        self._check_shapes()
+
+    def _check_shapes(self) -> None:
+        """Compare the shapes of given weights with hiddenlayers and fprange, where known."""
+        p = self.parameters
+        for element, layers in (p.weights or {}).items():
+            hidden = p.hiddenlayers
+            if isinstance(hidden, Mapping):
+                hidden = hidden.get(element)
+            if hidden is None:
+                continue
+            inputs = len(p.fprange[element]) if p.fprange and element in p.fprange else None
+            widths = [inputs, *hidden, 1]
+            if sorted(layers) != list(range(1, len(widths))):
+                raise ParameterError(
+                    f"weights[{element!r}] has layers {sorted(layers)}, but hiddenlayers "
+                    f"{tuple(hidden)} need {list(range(1, len(widths)))}."
+                )
+            for layer in layers:
+                n_in, n_out = widths[layer - 1], widths[layer]
+                shape = layers[layer].shape
+                fits = len(shape) == 2 and shape[1] == n_out and n_in in (None, shape[0] - 1)
+                if not fits:
+                    wanted = f"({'inputs' if n_in is None else n_in} + 1, {n_out})"
+                    raise ParameterError(
+                        f"weights[{element!r}][{layer}] has shape {shape}, but must be {wanted}."
+                    )
+                if not np.all(np.isfinite(layers[layer])):
+                    raise ParameterError(f"weights[{element!r}][{layer}] has values not finite.")
+
+    def _initialized(self) -> Parameters:
+        p = self.parameters
+        if p.weights is None or p.scalings is None or p.fprange is None:
+            raise ParameterError(
+                "The neural network has no parameters yet: train it, load a potential, or give "
+                "weights, scalings and fprange."
+            )
+        return p
+
+    # -- evaluation ------------------------------------------------------------------------------
+
+    def evaluate(
+        self, fingerprints: Fingerprints, vector: FloatArray | None = None
+    ) -> NetworkEvaluation:
+        """Evaluate atomic energies and their slopes for all atoms.
+
+        Parameters
+        ----------
+        fingerprints : Fingerprints
+            Of one image or many.
+        vector : ndarray, optional
+            Parameters to use instead of the model's own, which stay as they are.
+
+        Returns
+        -------
+        NetworkEvaluation
+            With `atomic_energies` (eV), `slopes` (eV) and `gradient()`.
+        """
+        layout = fingerprints.layout
+        if vector is None:
+            p = self._initialized()
+            weights = {e: [p.weights[e][i] for i in sorted(p.weights[e])] for e in p.weights}
+            scalings = {e: (s["intercept"], s["slope"]) for e, s in p.scalings.items()}
+        else:
+            weights, split = self._split(vector)
+            scalings = {e: (float(s[0]), float(s[1])) for e, s in split.items()}
+        energies = np.empty(layout.n_atoms)
+        slopes = np.empty(layout.size)
+        parts = []
+        for s, element in enumerate(layout.elements):
+            if element not in weights:
+                raise ParameterError(f"The neural network has no weights for {element}.")
+            atoms = np.flatnonzero(layout.species == s)
+            part = _ElementPart(
+                atoms=atoms,
+                element=element,
+                scaling=range_scaling(self.parameters.fprange[element]),
+                weights=weights[element],
+                functions=self._functions(len(weights[element])),
+                output_scaling=scalings[element],
+            )
+            energies[atoms], layout.matrix(slopes, s)[:] = part.run(fingerprints.of_element(s))
+            parts.append(part)
+        return NetworkEvaluation(energies, slopes, fingerprints, parts, self.elements)
+
+    def _functions(self, depth: int) -> list[Activation]:
+        hidden: Activation = activations[self.parameters.activation]
+        last: Activation = (
+            hidden if self.parameters.output == "activation" else activations["linear"]
+        )
+        return [hidden] * (depth - 1) + [last]
+
+    # -- names of Amp 1.0.1 ------------------------------------------------------------------------
+
+    @property
+    def forcetraining(self) -> bool:
+        """Whether the loss function asks for forces."""
+        return self.lossfunction.wants_forces
+
+    def calculate_energy(self, fingerprints: Sequence[tuple[str, FloatArray]]) -> float:
+        """Give the energy (eV) of an image whose fingerprints are a list of (symbol, vector)."""
+        return _legacy.energy(self, fingerprints)
+
+    def calculate_forces(
+        self,
+        fingerprints: Sequence[tuple[str, FloatArray]],
+        fingerprintprimes: Mapping[tuple[int, str, int, str, int], FloatArray],
+    ) -> FloatArray:
+        """Give forces (eV/Å), shape (n_atoms, 3), from the derivatives of the fingerprints."""
+        return _legacy.forces(self, fingerprints, fingerprintprimes)
+
+    # -- data --------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Describe the model as plain data; `from_dict` makes it again."""
+        p = dict(self.parameters)
+        if p["weights"] is not None:
+            p["weights"] = {
+                e: [layers[i] for i in sorted(layers)] for e, layers in p["weights"].items()
+            }
+        return {"kind": "neuralnetwork", "version": 1, **p}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> NeuralNetwork:
+        """Make a model of its description.
+
+        Raises
+        ------
+        ParameterError
+            If a setting is unknown or makes no sense.
+        """
+        settings = {k: v for k, v in data.items() if k not in ("kind", "version")}
+        known = {"hiddenlayers", "activation", "output", "weights", "scalings", "fprange", "mode",
+                 "prescale", "randomseed"}  # fmt: skip
+        unknown = sorted(set(settings) - known)
+        if unknown:
+            raise ParameterError(f"Unknown settings of a neural network: {', '.join(unknown)}.")
+        if settings.get("weights") is not None:
+            settings["weights"] = {
+                e: dict(enumerate(layers, 1)) if isinstance(layers, (list, tuple)) else layers
+                for e, layers in settings["weights"].items()
+            }
+        return cls(**settings)
+
+
+@dataclass(slots=True)
+class _ElementPart:
+    """The network of one element, evaluated on all its atoms."""
+
+    atoms: np.ndarray  # (n,) indices over all images
+    element: str
+    scaling: tuple[FloatArray, FloatArray]  # of the fingerprints: slope, shift
+    weights: list[FloatArray]
+    functions: list[Activation]
+    output_scaling: tuple[float, float]  # intercept, slope
+    state: _network.Pass | None = None
+
+    def run(self, fingerprints: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Give atomic energies (n,) and dE/dG (n, n_functions)."""
+        intercept, slope = self.output_scaling
+        weights = self._folded()
+        self.state = _network.forward(fingerprints, weights, self.functions)
+        return (
+            intercept + slope * self.state.output,
+            slope * _network.input_slopes(self.state, weights),
+        )
+
+    def gradient(
+        self, energy_bar: FloatArray, tangent: FloatArray | None
+    ) -> tuple[list[FloatArray], tuple[float, float]]:
+        """Give the gradients in weights and in (intercept, slope)."""
+        assert self.state is not None
+        slope = self.output_scaling[1]
+        gradients, dot = _network.parameter_gradient(
+            self.state, self._folded(), slope * energy_bar, tangent, slope
+        )
+        # Undo the folding: W' = diag(scale) W and b' = b + shift W.
+        scale, shift = self.scaling
+        first = gradients[0]
+        first[:-1] = scale[:, None] * first[:-1] + shift[:, None] * first[-1]
+        in_slope = float(energy_bar @ self.state.output + dot.sum())
+        return gradients, (float(energy_bar.sum()), in_slope)
+
+    def _folded(self) -> list[FloatArray]:
+        """Give the weights with the fingerprint scaling folded into the first layer."""
+        scale, shift = self.scaling
+        first = self.weights[0]
+        folded = np.empty_like(first)
+        folded[:-1] = scale[:, None] * first[:-1]
+        folded[-1] = first[-1] + shift @ first[:-1]
+        return [folded, *self.weights[1:]]
+
+
+@dataclass(slots=True)
+class NetworkEvaluation:
+    """Atomic energies and slopes of some fingerprints, ready to be differentiated."""
+
+    atomic_energies: FloatArray  # (n_atoms,) eV
+    slopes: FloatArray  # (layout.size,) dE/dG, eV
+    fingerprints: Fingerprints
+    parts: list[_ElementPart]
+    elements: tuple[str, ...]
+
+    def gradient(self, energy_bar: FloatArray, slope_bar: FloatArray | None) -> FloatArray:
+        """Give d/d(vector) of sum(energy_bar * atomic_energies) + sum(slope_bar * slopes).
+
+        Parameters
+        ----------
+        energy_bar : ndarray, shape (n_atoms,)
+        slope_bar : ndarray, shape (layout.size,), optional
+        """
+        layout = self.fingerprints.layout
+        results = {}
+        for s, part in enumerate(self.parts):
+            tangent = None if slope_bar is None else layout.matrix(slope_bar, s)
+            results[part.element] = part.gradient(energy_bar[part.atoms], tangent)
+        weights = [g.ravel() for e in self.elements for g in results[e][0]]
+        return np.concatenate([*weights, *(np.array(results[e][1]) for e in self.elements)])
+
+
+def _checked_layers(
+    hiddenlayers: Sequence[int] | Mapping[str, Sequence[int]],
+) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
+    """Turn hiddenlayers into tuples of positive whole numbers."""
+    if isinstance(hiddenlayers, Mapping):
+        return {element: _layer_tuple(layers) for element, layers in hiddenlayers.items()}
+    return _layer_tuple(hiddenlayers)
+
+
+def _layer_tuple(layers: Sequence[int]) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(n) for n in layers)
+    except (TypeError, ValueError):
+        numbers = ()
+    if not numbers or min(numbers) < 1 or any(n != m for n, m in zip(numbers, layers, strict=True)):
+        raise ParameterError(
+            f"hiddenlayers is a tuple of positive whole numbers such as (5, 5), or a dict "
+            f"element -> tuple, not {layers!r}."
+        )
+    return numbers
+
+
+def _weight_arrays(
+    weights: Mapping[str, Mapping[int, FloatArray]],
+) -> dict[str, dict[int, FloatArray]]:
+    """Copy given weights into float arrays."""
+    return {
+        element: {int(layer): np.array(w, dtype=float) for layer, w in layers.items()}
+        for element, layers in weights.items()
+    }
