@@ -14,6 +14,7 @@ __all__ = [
     "IterationLimitReached",
     "MissingDataError",
     "OutputExistsError",
+    "OutputWriteError",
     "ParameterError",
     "TrainingConvergenceError",
     "UnknownNameError",
@@ -63,6 +64,10 @@ class AmpFileError(AmpError, ValueError):
 
 class OutputExistsError(AmpError, FileExistsError):
     """A file that would be written exists already and may not be overwritten."""
+
+
+class OutputWriteError(AmpError, OSError):
+    """A file or folder of a run cannot be written."""
 
 
 class CheckpointMismatchError(AmpError, ValueError):

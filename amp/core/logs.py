@@ -5,12 +5,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import IO, Any, TypeVar
 
 from amp.core.errors import ParameterError, UnknownNameError
 
-__all__ = ["Logger", "logo", "make_filename", "now", "progress", "version_header"]
+__all__ = ["Logger", "logo", "make_filename", "now", "progress", "status", "version_header"]
 
 Item = TypeVar("Item")
 Label = str | None  # None is the timer without a label
@@ -301,6 +302,29 @@ def progress(
     yield from track(
         iterable, description, total=total, console=Console(stderr=True), transient=True
     )
+
+
+@contextmanager
+def status(description: str) -> Iterator[Callable[[str], None]]:
+    """Show what goes on in work of unknown length, on the terminal only.
+
+    Parameters
+    ----------
+    description : str
+        What is being done.
+
+    Yields
+    ------
+    callable
+        Takes a text to show instead; does nothing unless standard error is a terminal.
+    """
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(description) as shown:
+        yield lambda text: shown.update(text)
 
 
 def version_header(packages: Iterable[str] = LOGGED_PACKAGES) -> list[str]:

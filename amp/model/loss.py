@@ -112,6 +112,7 @@ class LossFunction:
         self.image_weights = dict(image_weights or {})
         self.accept_missing = accept_missing
         self.step = 0
+        self.latest: LossTerms | None = None
         self._evaluator: Evaluator | None = None
         self._log: Log | None = None
 
@@ -211,7 +212,7 @@ class LossFunction:
             If no data were attached.
         """
         vector = np.asarray(parametervector, dtype=float)
-        terms = self.evaluate(vector, lossprime)
+        terms = self.latest = self.evaluate(vector, lossprime)
         if self.log_losses and self._log is not None:
             if self.step == 0:
                 for line in self.header():

@@ -1,0 +1,237 @@
+"""Amp, the ASE calculator: joins descriptor, model and training, and decides nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import IO, Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+
+from amp.core.errors import ImageError, OutputExistsError
+from amp.core.neighbors import NeighborList
+from amp.training.files import RunFiles
+from amp.training.potentials import make_parts, read_potential, write_potential
+from amp.training.references import has_volume
+from amp.training.trainer import train
+
+__all__ = ["Amp"]
+
+
+class Amp(Calculator):
+    """Machine-learned interatomic potential as an ASE calculator.
+
+    Parameters
+    ----------
+    descriptor : Descriptor
+        Turns atoms into fingerprints, such as `amp.descriptor.gaussian.Gaussian()`.
+    model : Model
+        Turns fingerprints into energies, such as `amp.model.neuralnetwork.NeuralNetwork()`.
+    label : str, default 'amp'
+        Beginning of the names of all files; may contain a folder, which training makes.
+    dblabel : str, optional
+        Beginning of the names of the files that keep fingerprints; the label by default.
+    cores : int or dict, optional
+        Cores for training; the usable ones by default.
+    envcommand : str, optional
+        Command that prepares the environment of workers on other machines.
+    logging : bool, default True
+        Write a log when training.
+    atoms : Atoms, optional
+        Structure to attach the calculator to.
+
+    Notes
+    -----
+    Results are `energy`, `free_energy` (the same, eV), `energies` (atomic, eV), `forces` (eV/Å)
+    and, for cells with a volume, `stress` (eV/Å^3, Voigt order xx yy zz yz xz xy).  Nothing is
+    written to disk except by `train` and `save`.
+    """
+
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012 - ASE's interface
+
+    def __init__(
+        self,
+        descriptor: Any,
+        model: Any,
+        label: str | os.PathLike[str] | None = "amp",
+        dblabel: str | None = None,
+        cores: int | dict[str, int] | None = None,
+        envcommand: str | None = None,
+        logging: bool = True,
+        atoms: Atoms | None = None,
+    ) -> None:
+        self._amp_label = "amp" if label is None else os.fspath(label)
+        super().__init__(atoms=atoms)
+        self.descriptor = descriptor
+        self.model = model
+        self.dblabel = self._amp_label if dblabel is None else dblabel
+        self.cores = cores
+        self.envcommand = envcommand
+        self.logging = logging
+        self._neighbors: NeighborList | None = None
+
+    # ASE's base class takes a label apart into folder and prefix, and makes it absolute; file
+    # names here are the label as it was given plus an ending.
+    @property
+    def label(self) -> str:  # type: ignore[override]
+        """Beginning of the names of all files."""
+        return self._amp_label
+
+    @label.setter
+    def label(self, label: str | os.PathLike[str] | None) -> None:
+        if label is not None:
+            self._amp_label = os.fspath(label)
+
+    @classmethod
+    def load(
+        cls, file: str | os.PathLike[str] | IO[Any], Descriptor: Any = None, Model: Any = None,
+        **kwargs: Any,
+    ) -> Amp:  # fmt: skip
+        """Load a potential from a file of this Amp or of Amp 1.0.1.
+
+        Parameters
+        ----------
+        file : path or open file
+            A potential (.amp) file.
+        Descriptor, Model : class, optional
+            Used instead of those that the file names; they need `from_dict`.
+        **kwargs
+            For `Amp`, such as `label`.
+
+        Returns
+        -------
+        Amp
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        AmpFileError
+            If it is damaged, of a newer version, or not a potential file.
+        """
+        name = "The file" if hasattr(file, "read") else os.fspath(file)
+        descriptor, model = make_parts(read_potential(file), Descriptor, Model, name)
+        return cls(descriptor, model, **kwargs)
+
+    def save(self, filename: str | os.PathLike[str], overwrite: bool = False) -> str:
+        """Write the potential to a file.
+
+        Parameters
+        ----------
+        filename : path
+            Name of the file, usually ending in .amp.
+        overwrite : bool, default False
+            Replace an existing file.
+
+        Returns
+        -------
+        str
+            The name.
+
+        Raises
+        ------
+        OutputExistsError
+            If the file exists and `overwrite` is not set.
+        """
+        name = os.fspath(filename)
+        if os.path.exists(name) and not overwrite:
+            raise OutputExistsError(
+                f"{name} exists already. Use another name, or save with overwrite=True."
+            )
+        write_potential(name, self.descriptor, self.model)
+        return name
+
+    def train(self, images: Any, overwrite: bool = False) -> None:
+        """Fit the model to images with reference energies, forces and stresses.
+
+        Writes LABEL-log.txt, LABEL-initial-parameters.amp, check points, and LABEL.amp.  Run
+        again with the same settings and images it continues from the check point.
+
+        Parameters
+        ----------
+        images : list of Atoms, path, or mapping
+            What `amp.utilities.hash_images` takes: structures with results, any file that ASE
+            reads, generators, or hashed images.
+        overwrite : bool, default False
+            Start anew and replace existing results.
+
+        Raises
+        ------
+        TrainingConvergenceError
+            If the criteria of convergence were not met.  The calculator has the best parameters
+            all the same, and they are saved as LABEL-untrained-parameters.amp.
+        OutputExistsError, CheckpointMismatchError
+            Before any work, if LABEL.amp exists or a check point is of another training.
+        ImageError, ConflictingImagesError, MissingDataError, UnsupportedElementError
+            If images cannot be trained on; the messages name them.
+        """
+        self.reset()
+        self._neighbors = None
+        threads = self.cores if isinstance(self.cores, int) else None
+        train(
+            self.descriptor, self.model, images, RunFiles(self.label), overwrite=overwrite,
+            keep_log=self.logging, threads=threads,
+        )  # fmt: skip
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Iterable[str] = ("energy",),
+        system_changes: Any = all_changes,
+    ) -> None:
+        """Compute properties and leave them in `results`, as ASE calls it.
+
+        Parameters
+        ----------
+        atoms : Atoms
+        properties : iterable of str
+            Some of `implemented_properties`.
+        system_changes : list of str
+            What changed since the last calculation.
+
+        Raises
+        ------
+        UnsupportedElementError
+            If there is an element that the potential was not trained for.
+        ImageError
+            If positions are not finite or atoms lie on top of each other.
+        PropertyNotImplementedError
+            If stress is asked for a structure without a volume.
+        """
+        super().calculate(atoms, properties, system_changes)
+        structure = self.atoms
+        if len(structure) == 0:
+            raise ImageError("There are no atoms in this structure.")
+        with_volume = has_volume(structure)
+        if "stress" in properties and not with_volume:
+            raise PropertyNotImplementedError(
+                "Stress needs a cell with three vectors; this structure has no volume."
+            )
+        pairs = self._neighbor_list().update(structure)
+        fingerprints = self.descriptor.fingerprint(pairs, structure.numbers)
+        evaluation = self.model.evaluate(fingerprints)
+        energy = float(evaluation.atomic_energies.sum())
+        results = {
+            "energy": energy, "free_energy": energy, "energies": evaluation.atomic_energies,
+        }  # fmt: skip
+        if "forces" in properties or "stress" in properties:
+            gradient = self.descriptor.contract(pairs, fingerprints, evaluation.slopes)
+            results["forces"] = -gradient.positions
+            if with_volume:
+                results["stress"] = _voigt(gradient.strain) / structure.get_volume()
+        self.results.update(results)
+
+    def _neighbor_list(self) -> NeighborList:
+        """Keep one neighbor list as long as the cutoff stays."""
+        cutoff = self.descriptor.cutoff
+        if self._neighbors is None or self._neighbors.cutoff != cutoff:
+            self._neighbors = NeighborList(cutoff)
+        return self._neighbors
+
+
+def _voigt(strain: np.ndarray) -> np.ndarray:
+    """Order a symmetric 3x3 matrix as xx yy zz yz xz xy."""
+    s = 0.5 * (strain + strain.T)
+    return np.array([s[0, 0], s[1, 1], s[2, 2], s[1, 2], s[0, 2], s[0, 1]])

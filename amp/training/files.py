@@ -1,0 +1,107 @@
+"""The files of a training run, by their names and by what may be overwritten."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from amp.core.errors import OutputExistsError, OutputWriteError
+from amp.core.logs import make_filename
+
+__all__ = ["RunFiles"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """Names of the files that a training with this label writes."""
+
+    label: str
+
+    @property
+    def log(self) -> str:
+        """Log of the run."""
+        return self._name("-log.txt")
+
+    @property
+    def initial(self) -> str:
+        """Parameters before training."""
+        return self._name("-initial-parameters.amp")
+
+    @property
+    def checkpoint(self) -> str:
+        """Latest check point."""
+        return self._name("-checkpoint.amp")
+
+    @property
+    def trained(self) -> str:
+        """Potential of a training that converged."""
+        return self._name(".amp")
+
+    @property
+    def untrained(self) -> str:
+        """Best parameters of a training that did not converge."""
+        return self._name("-untrained-parameters.amp")
+
+    def numbered_checkpoint(self, step: int) -> str:
+        """Check point of one step, for runs that keep all."""
+        return str(Path(self._name("-checkpoints")) / f"{step}.amp")
+
+    def latest_checkpoint(self) -> str:
+        """Name the check point to go on from: the latest one, or the highest numbered one."""
+        numbered = [
+            path for path in Path(self._name("-checkpoints")).glob("*.amp") if path.stem.isdigit()
+        ]
+        if numbered and not Path(self.checkpoint).exists():
+            return str(max(numbered, key=lambda path: int(path.stem)))
+        return self.checkpoint
+
+    def prepare(self, overwrite: bool) -> None:
+        """Make the label's folder and refuse to touch finished work.
+
+        Parameters
+        ----------
+        overwrite : bool
+            Start anew: old check points are removed, old results replaced when there are new.
+
+        Raises
+        ------
+        OutputExistsError
+            If there are results and `overwrite` is not set.
+        OutputWriteError
+            If the folder cannot be made or written.
+        """
+        self._make_folder()
+        if overwrite:
+            for path in (self.checkpoint, self.untrained):
+                Path(path).unlink(missing_ok=True)
+            for path in Path(self._name("-checkpoints")).glob("*.amp"):
+                path.unlink()
+            return
+        resumable = Path(self.latest_checkpoint()).exists()
+        for path in (self.trained, self.untrained):
+            if Path(path).exists() and not (path == self.untrained and resumable):
+                raise OutputExistsError(
+                    f"{path} exists already, and training would replace it. Load it with "
+                    "Amp.load(), use another label, or train with overwrite=True."
+                )
+
+    def _make_folder(self) -> None:
+        folder = Path(self.log).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputWriteError(
+                f"The folder {folder} of the label {self.label!r} cannot be made: "
+                f"{error.strerror}. Use a label in a folder that you can write."
+            ) from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OutputWriteError(
+                f"The folder {folder.resolve()} of the label {self.label!r} cannot be written. "
+                "Use a label in a folder that you can write."
+            )
+
+    def _name(self, ending: str) -> str:
+        name = make_filename(self.label, ending)
+        assert name is not None
+        return name

@@ -1,0 +1,205 @@
+"""Potential files (.amp): descriptor and model as data, and the text format of Amp 1.0.1.
+
+A file is a JSON object: `format` ('amp-potential'), `format_version`, `amp_version`, `descriptor`
+and `model` (each with `kind` and `version`), and in a check point also `checkpoint`.  Arrays are
+written with all digits.  Nothing that is read is executed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import amp
+from amp.core.errors import AmpError, AmpFileError, UnknownNameError
+from amp.core.serialization import from_jsonable, string2dict, to_jsonable, write_atomic
+from amp.descriptor import descriptors
+from amp.descriptor.gaussian import Gaussian
+from amp.model import models
+from amp.model.neuralnetwork import NeuralNetwork
+
+__all__ = ["FORMAT_VERSION", "Potential", "make_parts", "read_potential", "write_potential"]
+
+FORMAT = "amp-potential"
+FORMAT_VERSION = 1
+
+# What Amp 1.0.1 wrote as importname -> the kinds here.
+_LEGACY_DESCRIPTORS = {".descriptor.gaussian.Gaussian": "gaussian"}
+_LEGACY_MODELS = {".model.neuralnetwork.NeuralNetwork": "neuralnetwork"}
+
+Potential = dict[str, Any]
+
+
+def write_potential(
+    path: str | os.PathLike[str],
+    descriptor: Any,
+    model: Any,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a potential file, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        Name of the file; an existing one is replaced.
+    descriptor, model : objects with `to_dict`
+    extra : mapping, optional
+        More entries of the file, such as `checkpoint`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    data = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "amp_version": amp.__version__,
+        "descriptor": to_jsonable(descriptor.to_dict()),
+        "model": to_jsonable(model.to_dict()),
+        **{key: to_jsonable(value) for key, value in (extra or {}).items()},
+    }
+    write_atomic(path, json.dumps(data, indent=1) + "\n")
+
+
+def read_potential(file: str | os.PathLike[str] | IO[Any]) -> Potential:
+    """Read a potential file of ours or of Amp 1.0.1 into data.
+
+    Parameters
+    ----------
+    file : path or open file
+
+    Returns
+    -------
+    dict
+        With `descriptor` and `model`, and what else the file has.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    AmpFileError
+        If it is not a potential file, is damaged, or was written by a newer version.
+    """
+    name, text = _text(file)
+    if not text.strip():
+        raise AmpFileError(f"{name} is empty; it is not a potential file, or was cut short.")
+    try:
+        data = _from_json(name, text) if text.lstrip().startswith("{") else _from_legacy(name, text)
+    except AmpFileError:
+        raise
+    except (AmpError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise AmpFileError(
+            f"{name} cannot be read as a potential (.amp) file: {error} It may be damaged or cut "
+            "short; use a copy, or a check point of the training."
+        ) from error
+    return data
+
+
+def make_parts(
+    data: Potential, make_descriptor: Any = None, make_model: Any = None, name: str = "The file"
+) -> tuple[Any, Any]:
+    """Make descriptor and model of a potential's data.
+
+    Parameters
+    ----------
+    data : dict
+        From `read_potential`.
+    make_descriptor, make_model : class with `from_dict`, optional
+        Instead of those that the file names.
+    name : str
+        Of the file, for messages.
+
+    Raises
+    ------
+    AmpFileError
+        If the data are of an unknown kind or make no sense.
+    """
+    # The registries know them because this module imports them.
+    assert {Gaussian, NeuralNetwork} <= {*descriptors.values(), *models.values()}
+    parts = []
+    for what, registry, given in (
+        ("descriptor", descriptors, make_descriptor),
+        ("model", models, make_model),
+    ):
+        section = data[what]
+        try:
+            maker = given if given is not None else registry[section["kind"]]
+            parts.append(maker.from_dict(section))
+        except (AmpError, KeyError, TypeError, ValueError) as error:
+            hint = f" Give {what.title()}= to load." if isinstance(error, UnknownNameError) else ""
+            raise AmpFileError(f"The {what} in {name} cannot be used: {error}{hint}") from error
+    return parts[0], parts[1]
+
+
+def _text(file: str | os.PathLike[str] | IO[Any]) -> tuple[str, str]:
+    """Read a path or an open file; its name and its text."""
+    read: Callable[[], str | bytes] | None = getattr(file, "read", None)
+    if read is None:
+        name = os.fspath(file)  # type: ignore[arg-type]
+        raw: str | bytes = Path(name).read_bytes()
+    else:
+        name = str(getattr(file, "name", "The file"))
+        raw = read()
+    if isinstance(raw, str):
+        return name, raw
+    try:
+        return name, raw.decode()
+    except UnicodeDecodeError as error:
+        raise AmpFileError(f"{name} is not a potential (.amp) file: it is not text.") from error
+
+
+def _from_json(name: str, text: str) -> Potential:
+    """Read our own format."""
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise AmpFileError(
+            f"{name} is damaged or cut short: {error}. Use a copy, or a check point of the training."
+        ) from error
+    if data.get("format") != FORMAT:
+        raise AmpFileError(f"{name} is not a potential (.amp) file: it lacks format {FORMAT!r}.")
+    version = data.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise AmpFileError(
+            f"{name} has format version {version}, written by Amp {data.get('amp_version')}; this "
+            f"Amp reads up to version {FORMAT_VERSION}. Update Amp."
+        )
+    missing = [key for key in ("descriptor", "model") if not isinstance(data.get(key), dict)]
+    if missing:
+        raise AmpFileError(f"{name} lacks its {' and '.join(missing)}.")
+    return {key: from_jsonable(value) for key, value in data.items()}
+
+
+def _from_legacy(name: str, text: str) -> Potential:
+    """Read the text of Amp 1.0.1: a dict whose values are texts of dicts."""
+    outer = string2dict(text)
+    if not {"descriptor", "model"} <= set(outer):
+        raise AmpFileError(f"{name} is not a potential (.amp) file: no descriptor and model in it.")
+    descriptor = dict(string2dict(outer["descriptor"]))
+    model = dict(string2dict(outer["model"]))
+    kinds = []
+    for section, known in ((descriptor, _LEGACY_DESCRIPTORS), (model, _LEGACY_MODELS)):
+        importname = section.pop("importname", None)
+        if importname not in known:
+            raise AmpFileError(
+                f"{name} was made with {importname}, which does not exist here; known: "
+                f"{', '.join(known)}."
+            )
+        kinds.append(known[importname])
+        section.pop("version", None)
+    keep = ("hiddenlayers", "activation", "weights", "scalings", "fprange", "mode")
+    return {
+        "descriptor": {"kind": kinds[0], **descriptor},
+        "model": {
+            "kind": kinds[1],
+            **{key: model[key] for key in keep if key in model},
+            # Amp 1.0.1 sends the output node through the activation too.
+            "output": "activation",
+        },
+        "amp_version": "1.0.1 or before",
+        "format_version": 0,
+    }

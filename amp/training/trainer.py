@@ -1,0 +1,283 @@
+"""Training: from images to parameters, with a log, check points, and the best result kept."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from amp.core.elements import SYMBOLS
+from amp.core.errors import OutputWriteError, TrainingConvergenceError
+from amp.core.fingerprints import Fingerprints
+from amp.core.images import hash_images, validate_images
+from amp.core.logs import Logger, status, version_header
+from amp.model.loss import LossTerms, References
+from amp.regression import Regressor
+from amp.training.checkpoint import (
+    Checkpoint,
+    Identity,
+    identify,
+    read_checkpoint,
+    write_checkpoint,
+)
+from amp.training.files import RunFiles
+from amp.training.potentials import write_potential
+from amp.training.problem import TrainingProblem
+from amp.training.references import Demand, collect_references, decide_demand
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ["TrainingSet", "prepare", "train"]
+
+Log = Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Everything that a loss needs of the images."""
+
+    images: Mapping[str, Atoms]
+    fingerprints: Fingerprints
+    references: References
+    demand: Demand
+
+
+def prepare(descriptor: Any, model: Any, images: Any, log: Log | None = None) -> TrainingSet:
+    """Hash and check images, compute fingerprints, and initialize the model.
+
+    Parameters
+    ----------
+    descriptor : Descriptor
+    model : Model
+        With a `lossfunction` that says what is trained.
+    images : list of Atoms, path, or mapping
+        See `amp.core.images.hash_images`.
+    log : callable, optional
+        Takes lines of text.
+
+    Returns
+    -------
+    TrainingSet
+
+    Raises
+    ------
+    ImageError, ConflictingImagesError, MissingDataError, UnsupportedElementError
+        If images cannot be trained on; the messages name all of them.
+    """
+    say: Log = log or logging.getLogger(__name__).info
+    hashed = hash_images(images, log=say, check_conflicts=True)
+    validate_images(hashed)
+    demand = decide_demand(hashed, model.lossfunction)
+    say(f"Trained on: {demand}.")
+    if model.lossfunction.wants_forces and not demand.forces:
+        say("The images have no forces: force_coefficient has no effect.")
+    _log_duplicates(hashed, model.lossfunction.weight_duplicates, say)
+    descriptor.prepare({SYMBOLS[z] for atoms in hashed.values() for z in np.unique(atoms.numbers)})
+    for line in descriptor.summary():
+        say(line)
+    fingerprints = descriptor.fingerprint_images(
+        hashed, derivatives=demand.forces or demand.stress, strain=demand.stress
+    )
+    if fingerprints.derivatives is not None:
+        say(f"Derivatives take {fingerprints.derivatives.nbytes / 2**20:.1f} MiB.")
+    references = collect_references(
+        hashed, demand, model.lossfunction, getattr(hashed, "metadata", {}).get("duplicates", {})
+    )
+    model.initialize(fingerprints, references.energies)
+    return TrainingSet(hashed, fingerprints, references, demand)
+
+
+def train(
+    descriptor: Any,
+    model: Any,
+    images: Any,
+    files: RunFiles,
+    overwrite: bool = False,
+    keep_log: bool = True,
+    threads: int | None = None,
+) -> LossTerms:
+    """Train a model, writing the files of the run.
+
+    Parameters
+    ----------
+    descriptor : Descriptor
+    model : Model
+        With `lossfunction`, `regressor` and `checkpoints`.
+    images : list of Atoms, path, or mapping
+    files : RunFiles
+        Where to write.
+    overwrite : bool, default False
+        Start anew and replace what is there; without it a check point of the same training is
+        continued, and finished work is never touched.
+    keep_log : bool, default True
+        Write the log file.
+    threads : int, optional
+        Threads for the loss; the usable cores by default.
+
+    Returns
+    -------
+    LossTerms
+        Loss and residuals at the parameters that the model has afterwards.
+
+    Raises
+    ------
+    TrainingConvergenceError
+        If the criteria of convergence were not met; the best parameters are kept and saved.
+    OutputExistsError, CheckpointMismatchError, OutputWriteError
+        Before any work, if files stand in the way.
+    """
+    files.prepare(overwrite)
+    with _log(files, overwrite) if keep_log else _no_log() as log:
+        for line in version_header():
+            log(line)
+        data = prepare(descriptor, model, images, log)
+        identity = _identify(descriptor, model, data)
+        checkpoint = read_checkpoint(files.latest_checkpoint(), identity)
+        if checkpoint is None:
+            write_potential(files.initial, descriptor, model)
+            log(f"Initial parameters: {files.initial}")
+        else:
+            model.vector = checkpoint.vector
+            log(f"Going on from step {checkpoint.step} of {files.latest_checkpoint()}.")
+        run = _Run(descriptor, model, files, log, identity, data)
+        return run.go(0 if checkpoint is None else checkpoint.step, threads or _usable_cores())
+
+
+@dataclass(slots=True)
+class _Run:
+    """One training, from attached data to saved parameters."""
+
+    descriptor: Any
+    model: Any
+    files: RunFiles
+    log: Log
+    identity: Identity
+    data: TrainingSet
+
+    def go(self, first_step: int, threads: int) -> LossTerms:
+        """Optimize, and save what comes out, however it ends."""
+        loss = self.model.lossfunction
+        loss.attach(
+            self.model, self.data.fingerprints, self.data.references, self.log, threads, first_step
+        )
+        with status("Training") as show:
+            problem = TrainingProblem(loss, self.model.vector, lambda p: self._after_step(p, show))
+            regressor = Regressor() if self.model.regressor is None else self.model.regressor
+            problem.wants_gradient = getattr(regressor, "lossprime", True)
+            try:
+                converged = regressor.regress(problem, self.log)
+            except BaseException as error:
+                self._keep(problem)
+                self.log(f"Training was interrupted: {error!r}")
+                raise
+            finally:
+                loss.detach()
+        return self._finish(problem, converged)
+
+    def _after_step(self, problem: TrainingProblem, show: Callable[[str], None]) -> None:
+        """Show progress and write check points."""
+        loss = problem.loss
+        if loss.latest is not None:
+            show(f"Training, step {loss.step}: {_summary(loss.latest, self.data.demand)}")
+        every = self.model.checkpoints
+        if every and loss.step % abs(every) == 0:
+            self._write_checkpoint(problem, loss.step)
+
+    def _write_checkpoint(self, problem: TrainingProblem, step: int) -> None:
+        path = self.files.checkpoint
+        if self.model.checkpoints < 0:
+            path = self.files.numbered_checkpoint(step)
+            Path(path).parent.mkdir(exist_ok=True)
+        point = Checkpoint(self.identity, step, problem.best)
+        write_checkpoint(path, self.descriptor, self.model, point)
+
+    def _keep(self, problem: TrainingProblem) -> None:
+        """Leave the best parameters in the model and in the check point."""
+        self.model.vector = problem.best
+        if self.model.checkpoints and problem.best_terms is not None:
+            self._write_checkpoint(problem, problem.loss.step)
+
+    def _finish(self, problem: TrainingProblem, converged: bool) -> LossTerms:
+        """Save the result under the name that says whether it converged."""
+        self._keep(problem)
+        terms = problem.best_terms
+        assert terms is not None
+        if converged:
+            write_potential(self.files.trained, self.descriptor, self.model)
+            self.log(f"Converged. Potential: {self.files.trained}")
+            return terms
+        write_potential(self.files.untrained, self.descriptor, self.model)
+        self.log(f"Not converged. Best parameters: {self.files.untrained}")
+        criteria = problem.loss.convergence
+        short = [
+            f"{name} {getattr(terms, name):.4g} (wanted {limit:g})"
+            for name, limit in criteria.items()
+            if limit is not None and getattr(terms, name) > limit
+        ]
+        raise TrainingConvergenceError(
+            f"Training stopped after {problem.loss.step} steps without convergence: "
+            f"{', '.join(short)}. The best parameters are in {self.files.untrained} and in the "
+            "calculator. Train longer, loosen the criteria, or use more nodes or symmetry functions."
+        )
+
+
+def _identify(descriptor: Any, model: Any, data: TrainingSet) -> Identity:
+    ref = data.references
+    arrays = [ref.energies, ref.forces, ref.stresses, ref.weights]
+    return identify(descriptor, model, model.lossfunction, data.demand, ref.keys, arrays)
+
+
+def _log_duplicates(images: Any, weighted: bool, say: Log) -> None:
+    """Say how many images were given more than once, and what that does."""
+    duplicates = getattr(images, "metadata", {}).get("duplicates", {})
+    if duplicates:
+        effect = "count as often as given" if weighted else "count once (weight_duplicates=False)"
+        say(f"{len(duplicates)} images were given more than once; they {effect}.")
+
+
+def _summary(terms: LossTerms, demand: Demand) -> str:
+    """Give the errors of a step in a few words."""
+    parts = [f"energy {1000 * terms.energy_rmse:.2f} meV/atom"] if demand.energies else []
+    parts += [f"force {terms.force_rmse:.4f} eV/Å"] if demand.forces else []
+    parts += [f"stress {terms.stress_rmse:.2e} eV/Å³"] if demand.stress else []
+    return "RMSE " + ", ".join(parts)
+
+
+@contextmanager
+def _log(files: RunFiles, overwrite: bool) -> Iterator[Log]:
+    """Open the run's log and let the package's messages into it."""
+    try:
+        logger = Logger(files.log, overwrite=overwrite)
+    except OSError as error:
+        raise OutputWriteError(
+            f"The log {files.log} cannot be written: {error.strerror}."
+        ) from error
+    package = logging.getLogger("amp")
+    handler, level = logger.handler(), package.level
+    package.addHandler(handler)
+    package.setLevel(min(level or logging.INFO, logging.INFO))
+    try:
+        yield logger
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(level)
+        logger.close()
+
+
+@contextmanager
+def _no_log() -> Iterator[Log]:
+    yield lambda line: None
+
+
+def _usable_cores() -> int:
+    """Count the processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
