@@ -75,7 +75,7 @@ class Amp(Calculator):
     # ASE's base class takes a label apart into folder and prefix, and makes it absolute; file
     # names here are the label as it was given plus an ending.
     @property
-    def label(self) -> str:  # type: ignore[override]
+    def label(self) -> str:
         """Beginning of the names of all files."""
         return self._amp_label
 
@@ -201,7 +201,7 @@ class Amp(Calculator):
             If stress is asked for a structure without a volume.
         """
         super().calculate(atoms, properties, system_changes)
-        structure = self.atoms
+        structure: Atoms = self.atoms  # a copy that the base class made
         if len(structure) == 0:
             raise ImageError("There are no atoms in this structure.")
         with_volume = has_volume(structure)

@@ -66,7 +66,7 @@ def radial_term(r, term):
 
 @njit(cache=True, nogil=True)
 def power(base, exponent):
-    """base ** exponent; by squaring for whole exponents, and 0 for negative base otherwise."""
+    """Raise base to the exponent; by squaring if it is whole, and 0 for a negative base if not."""
     whole = int(exponent)
     if whole != exponent or whole > 64:
         return base**exponent if base > 0.0 else 0.0
@@ -232,7 +232,7 @@ def contract(plan, species, starts, second, kinds, vectors, distances, slope_sta
 
 @njit(cache=True, nogil=True)
 def pair_blocks(starts, second):
-    """Number the distinct neighbor atoms of each center.
+    """Give each distinct neighbor atom of a center a block.
 
     Returns center_blocks (n_atoms + 1,), block_atoms (n_blocks,) and block_of_pair (n_pairs,),
     which is -1 for an atom's own images: they move with the center and leave no derivative.

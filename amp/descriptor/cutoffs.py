@@ -1,4 +1,4 @@
-"""Cutoff functions: smooth weights that take a neighbor's influence to zero at the cutoff radius."""
+"""Cutoff functions: smooth weights that fall to zero at the cutoff radius."""
 
 from __future__ import annotations
 
@@ -191,11 +191,11 @@ def dict2cutoff(dct: Mapping[str, Any] | Cutoff | float) -> Cutoff:
         if "name" not in dct:
             raise ParameterError(f"A cutoff is {{'name': ..., 'kwargs': {{...}}}}, not {dct!r}.")
         try:
-            return cutoffs[dct["name"]](**dct.get("kwargs", {}))  # type: ignore[no-any-return]
+            return cutoffs[dct["name"]](**dct.get("kwargs", {}))
         except TypeError as error:
             raise ParameterError(f"Cutoff {dct['name']!r}: {error}.") from error
     if isinstance(dct, (int, float, np.integer, np.floating)) and not isinstance(dct, bool):
         return Cosine(float(dct))
     raise ParameterError(
-        f"A cutoff is a radius in Å, a cutoff function such as Cosine(6.5), or its dict, not {dct!r}."
+        f"A cutoff is a radius in Å, a function such as Cosine(6.5), or its dict, not {dct!r}."
     )

@@ -10,9 +10,8 @@ import numpy as np
 
 from amp.core.elements import ATOMIC_NUMBERS, SYMBOLS
 from amp.core.errors import ParameterError, UnsupportedElementError
-from amp.core.fingerprints import Derivatives, Fingerprints, flat_layout
-from amp.core.logs import progress
-from amp.core.neighbors import NeighborPairs, neighbor_pairs
+from amp.core.fingerprints import Fingerprints, flat_layout
+from amp.core.neighbors import NeighborPairs
 from amp.core.parameters import Parameters
 from amp.core.typing import FloatArray, IntArray
 from amp.descriptor._plan import Plan, make_plan

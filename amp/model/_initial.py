@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def random_weights(
     for element, inputs in zip(elements, n_inputs, strict=True):
         widths = [int(inputs), *hiddenlayers[element], 1]
         weights[element] = {}
-        for layer, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True), start=1):
+        for layer, (n_in, n_out) in enumerate(pairwise(widths), start=1):
             w = np.zeros((n_in + 1, n_out))
             w[:-1] = rng.uniform(-1.0, 1.0, (n_in, n_out)) * np.sqrt(3.0 / max(n_in, 1))
             weights[element][layer] = w
@@ -58,7 +59,7 @@ def energy_scalings(
     np.add.at(counts, (layout.image_of_atom, layout.species), 1.0)
     known = np.isfinite(energies)
     n_atoms = counts[known].sum(axis=1)
-    intercepts = np.zeros(len(layout.elements))
+    intercepts: FloatArray = np.zeros(len(layout.elements))
     slope = 0.0
     if known.any() and by_composition:
         intercepts = np.linalg.lstsq(counts[known], energies[known], rcond=None)[0]

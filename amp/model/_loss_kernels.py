@@ -33,7 +33,7 @@ def force_pass(
     coefficient times the image's weight, 0 where nothing is asked; sums (n_images,) are means of
     squared residuals over the components that count, without coefficient or weight.
     """
-    image_starts, species, _, lengths = layout
+    image_starts, _, _, lengths = layout
     n_elements, longest = lengths.size, lengths.max()
     work = np.empty((n_elements, longest))
     for image in range(images[0], images[1]):

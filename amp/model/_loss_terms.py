@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -80,7 +81,7 @@ class Known:
         return cls(
             np.isfinite(references.energies),
             np.logical_or.reduceat(atoms, layout.image_starts[:-1]),
-            np.isfinite(references.stresses).any(axis=1),
+            np.asarray(np.isfinite(references.stresses).any(axis=1)),
         )
 
 
@@ -176,7 +177,7 @@ class NumpyEvaluator:
         ends = primes.block_starts[primes.center_blocks[layout.image_starts[1:]]]
         targets = ends[-1] * np.arange(1, self.threads) / self.threads
         cuts = [0, *np.searchsorted(ends, targets).tolist(), layout.n_images]
-        return [(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if a < b]
+        return [(a, b) for a, b in pairwise(cuts) if a < b]
 
 
 @dataclass(frozen=True, slots=True)

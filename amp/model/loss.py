@@ -288,7 +288,8 @@ class LossFunction:
                 near = difflib.get_close_matches(key, _CRITERIA, 1)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise ParameterError(
-                    f"There is no convergence criterion {key!r}; known: {', '.join(_CRITERIA)}.{hint}"
+                    f"There is no convergence criterion {key!r}; known: "
+                    f"{', '.join(_CRITERIA)}.{hint}"
                 )
         criteria: dict[str, float | None] = {**_CRITERIA, **given}
         for kind in ("energy", "force", "stress"):

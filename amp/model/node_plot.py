@@ -8,7 +8,7 @@ __all__ = ["NodePlot"]
 
 
 class NodePlot:
-    """placeholder being written"""
+    """placeholder being written."""
 
     def __init__(self, calc: Any) -> None:
         self.calc = calc

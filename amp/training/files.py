@@ -73,10 +73,9 @@ class RunFiles:
         """
         self._make_folder()
         if overwrite:
-            for path in (self.checkpoint, self.untrained):
-                Path(path).unlink(missing_ok=True)
-            for path in Path(self._name("-checkpoints")).glob("*.amp"):
-                path.unlink()
+            old = [Path(self.checkpoint), Path(self.untrained)]
+            for file in [*old, *Path(self._name("-checkpoints")).glob("*.amp")]:
+                file.unlink(missing_ok=True)
             return
         resumable = Path(self.latest_checkpoint()).exists()
         for path in (self.trained, self.untrained):

@@ -158,7 +158,7 @@ def _from_json(name: str, text: str) -> Potential:
         data = json.loads(text)
     except ValueError as error:
         raise AmpFileError(
-            f"{name} is damaged or cut short: {error}. Use a copy, or a check point of the training."
+            f"{name} is damaged or cut short: {error}. Use a copy, or a check point."
         ) from error
     if data.get("format") != FORMAT:
         raise AmpFileError(f"{name} is not a potential (.amp) file: it lacks format {FORMAT!r}.")

@@ -70,9 +70,9 @@ class TrainingProblem:
     def _evaluate(self, vector: FloatArray) -> tuple[FloatArray, float, FloatArray | None]:
         """Evaluate a point, or recall it: minimizers ask for value and gradient in turn."""
         latest = self._latest
-        if latest is not None and np.array_equal(latest[0], vector):
-            if latest[2] is not None or not self.wants_gradient:
-                return latest
+        same = latest is not None and np.array_equal(latest[0], vector)
+        if latest is not None and same and (latest[2] is not None or not self.wants_gradient):
+            return latest
         point = np.array(vector, dtype=float)
         try:
             result = self.loss.get_loss(point, lossprime=self.wants_gradient)

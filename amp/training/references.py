@@ -92,7 +92,8 @@ def collect_references(
 
     Returns
     -------
-    References
+    amp.model.loss.References
+        With NaN for all that is not trained on.
     """
     n_atoms = np.array([len(atoms) for atoms in images.values()])
     ends = np.cumsum(n_atoms)

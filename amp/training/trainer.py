@@ -224,7 +224,7 @@ class _Run:
         raise TrainingConvergenceError(
             f"Training stopped after {problem.loss.step} steps without convergence: "
             f"{', '.join(short)}. The best parameters are in {self.files.untrained} and in the "
-            "calculator. Train longer, loosen the criteria, or use more nodes or symmetry functions."
+            "calculator. Train longer, loosen the criteria, or use more nodes or functions."
         )
 
 
