@@ -8,116 +8,33 @@ a cloud of points and knows nothing of cells. Kernels release the interpreter lo
 import math
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
+
+from amp.core.typing import FloatArray, IntArray
 
 __all__ = [
     "bin_points",
     "candidate_pairs",
     "gather_points",
     "has_moved",
-    "lattice_frame",
     "pairs_within",
     "periodic_points",
 ]
 
-
-@njit(cache=True, nogil=True)
-def _dot(a, b):
-    """Scalar product."""
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+Int32Array = npt.NDArray[np.int32]
+BoolArray = npt.NDArray[np.bool_]
 
 
 @njit(cache=True, nogil=True)
-def _cross(a, b):
-    """Vector product."""
-    product = np.empty(3)
-    product[0] = a[1] * b[2] - a[2] * b[1]
-    product[1] = a[2] * b[0] - a[0] * b[2]
-    product[2] = a[0] * b[1] - a[1] * b[0]
-    return product
-
-
-@njit(cache=True, nogil=True)
-def _shorten(frame, k, trial):
-    """Replace row k of the frame by the trial vector if that is shorter; tell whether it was."""
-    if _dot(trial, trial) < _dot(frame[k], frame[k]) * (1.0 - 1e-12):
-        frame[k] = trial
-        return True
-    return False
-
-
-@njit(cache=True, nogil=True)
-def _reduce_rows(frame, pbc):
-    """Minkowski-reduce the periodic rows in place; a cell already reduced is left untouched.
-
-    In three dimensions the conditions are that no row gets shorter by adding multiples of
-    another row, or plus or minus both other rows (Nguyen and Stehle, ACM Trans. Algorithms 5,
-    46 (2009)).
-    """
-    for _ in range(1000):  # some ten rounds suffice; rows that depend on each other never finish
-        changed = False
-        for k in range(3):
-            for m in range(3):
-                if m != k and pbc[k] and pbc[m] and _dot(frame[m], frame[m]) > 0.0:
-                    multiple = np.rint(_dot(frame[k], frame[m]) / _dot(frame[m], frame[m]))
-                    changed |= _shorten(frame, k, frame[k] - multiple * frame[m])
-        if pbc[0] and pbc[1] and pbc[2]:
-            for k in range(3):
-                for sign in (-1.0, 1.0):
-                    for other_sign in (-1.0, 1.0):
-                        step = sign * frame[(k + 1) % 3] + other_sign * frame[(k + 2) % 3]
-                        changed |= _shorten(frame, k, frame[k] + step)
-        if not changed:
-            break
-
-
-@njit(cache=True, nogil=True)
-def lattice_frame(cell, pbc):
-    """Return the reduced cell, its reciprocal rows (no 2 pi) and the heights over its planes.
-
-    Rows of directions that are not periodic are replaced by unit vectors orthogonal to the
-    periodic ones. The heights of periodic rows that depend on each other come out near zero and
-    their reciprocal rows are then meaningless.
-    """
-    frame = np.zeros((3, 3))
-    n_periodic = 0
-    for k in range(3):
-        if pbc[k]:
-            frame[k] = cell[k]
-            n_periodic += 1
-    _reduce_rows(frame, pbc)
-    if n_periodic == 0:
-        frame[:] = np.eye(3)
-    elif n_periodic == 1:
-        k = 0 if pbc[0] else (1 if pbc[1] else 2)
-        axis = np.zeros(3)
-        axis[np.argmin(np.abs(frame[k]))] = 1.0
-        frame[(k + 1) % 3] = _unit(_cross(frame[k], axis))
-        frame[(k + 2) % 3] = _unit(_cross(frame[k], frame[(k + 1) % 3]))
-    elif n_periodic == 2:
-        k = 0 if not pbc[0] else (1 if not pbc[1] else 2)
-        frame[k] = _unit(_cross(frame[(k + 1) % 3], frame[(k + 2) % 3]))
-    reciprocal = np.zeros((3, 3))
-    heights = np.zeros(3)
-    volume = _dot(frame[0], _cross(frame[1], frame[2]))
-    for k in range(3):
-        normal = _cross(frame[(k + 1) % 3], frame[(k + 2) % 3])
-        area = math.sqrt(_dot(normal, normal))
-        if area > 0.0 and volume != 0.0:
-            reciprocal[k] = normal / volume
-            heights[k] = abs(volume) / area
-    return frame, reciprocal, heights
-
-
-@njit(cache=True, nogil=True)
-def _unit(vector):
-    """Scale to length one; a zero vector stays as it is."""
-    norm = math.sqrt(_dot(vector, vector))
-    return vector / norm if norm > 0.0 else vector
-
-
-@njit(cache=True, nogil=True)
-def periodic_points(positions, frame, reciprocal, heights, pbc, reach):
+def periodic_points(
+    positions: FloatArray,
+    frame: FloatArray,
+    reciprocal: FloatArray,
+    heights: FloatArray,
+    pbc: BoolArray,
+    reach: float,
+) -> tuple[FloatArray, Int32Array, Int32Array]:
     """Wrap the atoms and add every periodic image within `reach` of the region they fill.
 
     Returns points (3, n_points), atoms (n_points,), shifts (n_points, 3) with point =
@@ -126,16 +43,20 @@ def periodic_points(positions, frame, reciprocal, heights, pbc, reach):
     n_atoms = positions.shape[0]
     wraps = np.zeros((n_atoms, 3), np.int32)
     fractions = np.zeros((n_atoms, 3))
-    lowest = np.full(3, np.inf)
-    highest = np.full(3, -np.inf)
+    lowest = np.zeros(3)
+    highest = np.zeros(3)
     for i in range(n_atoms):
         for k in range(3):
             if pbc[k]:
-                fraction = _dot(positions[i], reciprocal[k])
+                fraction = 0.0
+                for x in range(3):
+                    fraction += positions[i, x] * reciprocal[k, x]
                 wraps[i, k] = math.floor(fraction)
                 fractions[i, k] = fraction - wraps[i, k]
-            lowest[k] = min(lowest[k], fractions[i, k])
-            highest[k] = max(highest[k], fractions[i, k])
+            if i == 0 or fractions[i, k] < lowest[k]:
+                lowest[k] = fractions[i, k]
+            if i == 0 or fractions[i, k] > highest[k]:
+                highest[k] = fractions[i, k]
 
     first_shift = np.zeros((n_atoms, 3), np.int32)
     last_shift = np.zeros((n_atoms, 3), np.int32)
@@ -177,7 +98,7 @@ def periodic_points(positions, frame, reciprocal, heights, pbc, reach):
 
 
 @njit(cache=True, nogil=True)
-def bin_points(slabs, n_slabs):
+def bin_points(slabs: IntArray, n_slabs: IntArray) -> tuple[IntArray, Int32Array]:
     """Sort points by bin; bins along z are neighbors in memory.
 
     Returns starts (n_bins + 1,) and order (n_points,): bin b holds order[starts[b]:starts[b+1]].
@@ -191,7 +112,7 @@ def bin_points(slabs, n_slabs):
     for b in range(starts.size - 1):
         starts[b + 1] += starts[b]
     cursor = starts[:-1].copy()
-    order = np.empty(n_points, np.int64)
+    order = np.empty(n_points, np.int32)
     for p in range(n_points):
         order[cursor[bins[p]]] = p
         cursor[bins[p]] += 1
@@ -199,19 +120,32 @@ def bin_points(slabs, n_slabs):
 
 
 @njit(cache=True, nogil=True)
-def _distance_to_slab(x, lower_edge, width):
+def _distance_to_slab(x: float, lower_edge: float, width: float) -> float:
     """Distance of a coordinate from the slab [lower_edge, lower_edge + width]."""
     return max(0.0, lower_edge - x, x - lower_edge - width)
 
 
 @njit(cache=True, nogil=True)
-def gather_points(points, slabs, edges_x, edges_y, n_slabs, width, reach, n_atoms, starts, order):
+def gather_points(
+    points: FloatArray,
+    slabs: IntArray,
+    edges_x: FloatArray,
+    edges_y: FloatArray,
+    n_slabs: IntArray,
+    width: float,
+    reach: float,
+    n_atoms: int,
+    starts: IntArray,
+    order: Int32Array,
+) -> tuple[IntArray, Int32Array]:
     """Find the points within `reach` of each of the first `n_atoms` points, itself included.
 
     Returns row_starts (n_atoms + 1,) and found (n_found,), the points near atom i being
     found[row_starts[i]:row_starts[i+1]] in no particular order.
     """
-    px, py, pz = points[0][order], points[1][order], points[2][order]
+    px, py, pz = np.empty(order.size), np.empty(order.size), np.empty(order.size)
+    for p in range(order.size):
+        px[p], py[p], pz[p] = points[0, order[p]], points[1, order[p]], points[2, order[p]]
     reach2 = reach * reach
     n_reach = math.ceil(reach / width)
     row_starts = np.zeros(n_atoms + 1, np.int64)
@@ -234,7 +168,8 @@ def gather_points(points, slabs, edges_x, edges_y, n_slabs, width, reach, n_atom
                 end = starts[column + min(n_slabs[2], sz + n_z + 1)]
                 if n + end - begin > found.size:
                     larger = np.empty(2 * found.size + end - begin, np.int32)
-                    larger[:n] = found[:n]
+                    for p in range(n):
+                        larger[p] = found[p]
                     found = larger
                 for p in range(begin, end):  # no branch: store always, advance if near
                     found[n] = order[p]
@@ -245,7 +180,9 @@ def gather_points(points, slabs, edges_x, edges_y, n_slabs, width, reach, n_atom
 
 
 @njit(cache=True, nogil=True)
-def candidate_pairs(row_starts, found, atoms, shifts):
+def candidate_pairs(
+    row_starts: IntArray, found: Int32Array, atoms: Int32Array, shifts: Int32Array
+) -> tuple[IntArray, Int32Array, Int32Array]:
     """Turn the points near each atom into rows of (second, shift) in canonical order.
 
     Transposing the relation sorts it in linear time: the atoms are visited in ascending order
@@ -283,8 +220,9 @@ def candidate_pairs(row_starts, found, atoms, shifts):
                     or (shift[m - 1, 0] == a and shift[m - 1, 1] == b and shift[m - 1, 2] > c)
                 )
             ):
-                shift[m] = shift[m - 1]
                 second[m] = i
+                for x in range(3):
+                    shift[m, x] = shift[m - 1, x]
                 m -= 1
             second[m] = i
             shift[m, 0], shift[m, 1], shift[m, 2] = a, b, c
@@ -292,7 +230,14 @@ def candidate_pairs(row_starts, found, atoms, shifts):
 
 
 @njit(cache=True, nogil=True)
-def pairs_within(positions, frame, candidate_starts, candidate_second, shift, cutoff):
+def pairs_within(
+    positions: FloatArray,
+    frame: FloatArray,
+    candidate_starts: IntArray,
+    candidate_second: Int32Array,
+    shift: Int32Array,
+    cutoff: float,
+) -> tuple[IntArray, IntArray, FloatArray, FloatArray, IntArray, int]:
     """Keep the candidate pairs that are closer than the cutoff, in their order.
 
     Vectors are measured from the positions as given (not wrapped) plus a whole number of cell
@@ -333,7 +278,7 @@ def pairs_within(positions, frame, candidate_starts, candidate_second, shift, cu
 
 
 @njit(cache=True, nogil=True)
-def has_moved(positions, reference, limit):
+def has_moved(positions: FloatArray, reference: FloatArray, limit: float) -> bool:
     """Tell whether any atom is further than `limit` from its reference; NaN counts as moved."""
     limit2 = limit * limit
     for i in range(positions.shape[0]):

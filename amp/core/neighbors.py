@@ -6,6 +6,7 @@ only, with zero vectors where it is not periodic; atoms may lie outside it.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -203,8 +204,7 @@ def _gather_candidates(
     cell = np.array(cell, dtype=np.float64, order="C")
     pbc = np.array(pbc, dtype=np.bool_)
     _check_structure(positions, cell, pbc)
-    frame, reciprocal, heights = kernels.lattice_frame(cell, pbc)
-    _check_heights(heights, cell, pbc)
+    frame, reciprocal, heights = _lattice_frame(cell, pbc)
     if len(positions) == 0:
         nothing = np.empty(0, dtype=np.int32)
         starts = np.zeros(1, dtype=np.int64)
@@ -324,17 +324,62 @@ def _check_structure(positions: FloatArray, cell: FloatArray, pbc: npt.NDArray[n
         raise ImageError(f"The cell vectors are not finite: {cell.tolist()}. Correct the cell.")
 
 
-def _check_heights(heights: FloatArray, cell: FloatArray, pbc: npt.NDArray[np.bool_]) -> None:
-    """Refuse periodic directions without a cell vector of their own."""
+def _lattice_frame(
+    cell: FloatArray, pbc: npt.NDArray[np.bool_]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the reduced cell, its reciprocal rows (no 2 pi) and its heights over its planes (Å).
+
+    Rows of directions that are not periodic are unit vectors orthogonal to the periodic ones.
+    """
     for k in np.flatnonzero(pbc):
         if not cell[k].any():
             raise ImageError(
                 f"Direction {k} is periodic, but its cell vector is zero. Set the cell vector, or "
                 f"set pbc[{k}] to False."
             )
+    frame = _reduce_cell(cell * pbc[:, None])
+    frame[~pbc] = np.linalg.svd(frame[pbc])[2][pbc.sum() :] if pbc.any() else np.eye(3)
+    try:
+        reciprocal = np.ascontiguousarray(np.linalg.inv(frame).T)
+    except np.linalg.LinAlgError:
+        reciprocal = np.full((3, 3), np.inf)
+    heights = 1.0 / np.sqrt((reciprocal * reciprocal).sum(axis=1))
     if not (heights[pbc] >= SHORTEST_CELL_HEIGHT).all():
         raise ImageError(
             f"The periodic cell vectors {cell[pbc].tolist()} are parallel, lie in one plane or "
             f"repeat within {SHORTEST_CELL_HEIGHT} Å. Correct the cell (Å), or set pbc to False "
             "where the structure is not periodic."
         )
+    return frame, reciprocal, heights
+
+
+# row 8 k + t: cell vector k plus one of the eight nonzero sums of -1, 0 or 1 times the others
+_TRIALS = np.array(
+    [
+        np.insert(others, k, 1.0)
+        for k in range(3)
+        for others in itertools.product((0.0, 1.0, -1.0), repeat=2)
+        if any(others)
+    ]
+)
+
+
+def _reduce_cell(cell: FloatArray) -> FloatArray:
+    """Return the shortest vectors that span the same lattice; zero rows stay zero.
+
+    Minkowski reduction: in three dimensions no vector may get shorter by adding -1, 0 or 1 times
+    each of the others (Nguyen and Stehlé, ACM Trans. Algorithms 5, 46 (2009)). A cell that is
+    reduced already is returned as it is, to the last bit.
+    """
+    cell = cell.copy()
+    for _ in range(1000):  # some ten steps suffice; dependent vectors might go on for ever
+        gram = cell @ cell.T
+        squares = np.repeat(gram.diagonal(), 8)
+        change = ((_TRIALS @ gram) * _TRIALS).sum(axis=1) - squares
+        best = int(change.argmin())
+        if change[best] >= -1e-12 * squares[best]:
+            break
+        k = best // 8
+        step = _TRIALS[best] @ cell - cell[k]
+        cell[k] += np.rint(-(cell[k] @ step) / (step @ step)) * step
+    return cell

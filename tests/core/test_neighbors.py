@@ -122,7 +122,7 @@ def test_pairs_agree_with_ase(structure):
     positions, cell, pbc, cutoff = structure
     assume(len(positions) > 0)
     full_cell = complete_cell(cell)  # ase 3.29 loses pairs of atoms outside a cell with zero rows
-    full_cell[~pbc] *= 100.0
+    full_cell[~pbc] *= 20.0
     expected = primitive_neighbor_list("ijD", pbc, full_cell, positions, cutoff)
     assert_same_pairs(find_neighbors(*structure), *expected)
 
@@ -395,11 +395,9 @@ def test_kernels_give_the_same_in_plain_python():
     positions = np.array([[0.1, 0.2, 0.3], [4.0, 1.1, -0.7], [1.4, 1.2, 9.0]])
     cell = np.array([[2.5, 0.0, 0.0], [7.0, 2.2, 0.0], [0.0, 0.0, 0.0]])
     pbc, cutoff = np.array([True, True, False]), 3.0
-    functions = [name for name in kernels.__all__]
     with pytest.MonkeyPatch.context() as patch:
-        for name in [*functions, "_dot", "_cross", "_shorten", "_reduce_rows", "_unit"]:
+        for name in [*kernels.__all__, "_distance_to_slab"]:
             patch.setattr(kernels, name, getattr(kernels, name).py_func)
-        patch.setattr(kernels, "_distance_to_slab", kernels._distance_to_slab.py_func)
         plain = find_neighbors(positions, cell, pbc, cutoff)
         assert kernels.has_moved(positions, positions + 0.1, 0.17)
         assert not kernels.has_moved(positions, positions + 0.1, 0.18)
