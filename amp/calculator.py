@@ -201,7 +201,8 @@ class Amp(Calculator):
             If stress is asked for a structure without a volume.
         """
         super().calculate(atoms, properties, system_changes)
-        structure: Atoms = self.atoms  # a copy that the base class made
+        structure = self.atoms  # a copy that the base class made
+        assert structure is not None
         if len(structure) == 0:
             raise ImageError("There are no atoms in this structure.")
         with_volume = has_volume(structure)

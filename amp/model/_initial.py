@@ -62,7 +62,8 @@ def energy_scalings(
     intercepts: FloatArray = np.zeros(len(layout.elements))
     slope = 0.0
     if known.any() and by_composition:
-        intercepts = np.linalg.lstsq(counts[known], energies[known], rcond=None)[0]
+        fit = np.linalg.lstsq(counts[known], energies[known], rcond=None)[0]
+        intercepts = np.asarray(fit, dtype=float)
         residuals = energies[known] - counts[known] @ intercepts
         slope = float(np.sqrt(np.mean(residuals**2 / n_atoms)))
     elif known.any():

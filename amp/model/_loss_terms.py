@@ -144,7 +144,7 @@ class NumpyEvaluator:
 
     def _force_terms(self, slopes: FloatArray) -> tuple[FloatArray | None, ImageSums]:
         """Run the kernel over all images; dL/d(slopes) and each image's sums."""
-        from amp.model._loss_kernels import force_pass
+        from amp.model._kernels import force_pass
 
         layout, ref, coefficients = self.fingerprints.layout, self.references, self.coefficients
         sums = ImageSums.zeros(layout.n_images)
