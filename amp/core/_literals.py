@@ -16,7 +16,7 @@ import numpy as np
 
 from amp.core.errors import AmpFileError
 
-__all__ = ["string2dict"]
+__all__ = ["NUMERIC_NAMES", "string2dict"]
 
 MAX_LENGTH = 64 * 2**20  # characters; the largest files of Amp 1 have about one million
 MAX_DEPTH = 100  # brackets in brackets; files of Amp 1 have about 10
@@ -43,7 +43,11 @@ CONSTANTS: dict[str, Any] = {
     "None": None, "True": True, "False": False, "np.True_": np.True_, "np.False_": np.False_,
     "nan": np.nan, "inf": np.inf, "np.nan": np.nan, "np.inf": np.inf,
 }  # fmt: skip
-NUMERIC_DTYPES = [np.dtype(code) for code in "?bhiqBHIQefd"]
+NUMERIC_NAMES = (
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "float16", "float32", "float64",
+)  # fmt: skip
+NUMERIC_DTYPES = [np.dtype(name) for name in NUMERIC_NAMES]
 DTYPES: dict[str, np.dtype[Any]] = {"float": np.dtype(float), "int": np.dtype(int)}
 for _dtype in NUMERIC_DTYPES:
     for _spelling in (_dtype.name, _dtype.str, _dtype.newbyteorder().str):

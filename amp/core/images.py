@@ -260,7 +260,7 @@ def check_images(images: Images, forces: bool, *, stress: bool = False) -> None:
     Parameters
     ----------
     images : mapping
-        Images by key, as from `hash_images`.
+        Images by key, as from `hash_images`; anything else goes through it first.
     forces, stress : bool
         Ask for forces and for stress, besides energy.
 
@@ -271,7 +271,8 @@ def check_images(images: Images, forces: bool, *, stress: bool = False) -> None:
     """
     wanted = ["energy", *(["forces"] if forces else []), *(["stress"] if stress else [])]
     missing: dict[str, list[str]] = {name: [] for name in wanted}
-    for index, (key, atoms) in enumerate(hash_images(images).items()):
+    by_key = images if isinstance(images, Mapping) else hash_images(images)
+    for index, (key, atoms) in enumerate(by_key.items()):
         for name in wanted:
             fault = _fault(atoms, name)
             if fault is not None:
@@ -455,7 +456,7 @@ def _read_file(name: str) -> list[Atoms]:
 
     try:
         found = read(path, index=index, do_not_split_by_at_sign=True)
-    except OSError:
+    except PermissionError:
         raise
     except Exception as error:  # a reader may stumble over a broken file in any way
         raise ImageError(

@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from amp.core._literals import string2dict
+from amp.core._literals import NUMERIC_NAMES, string2dict
 from amp.core.errors import AmpFileError, ParameterError
 from amp.core.parameters import Parameters
 
@@ -39,7 +39,7 @@ MAX_DEPTH = 100
 MAX_LENGTH = 512 * 2**20  # characters of a text that is read
 LINE = 100  # characters of a line of JSON that is not split
 
-DTYPES = {np.dtype(code).name: np.dtype(code) for code in "?bhiqBHIQefd"}
+DTYPES = {name: np.dtype(name) for name in NUMERIC_NAMES}
 NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 Place = tuple[Any, ...]
