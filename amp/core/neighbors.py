@@ -280,7 +280,7 @@ def _select_pairs(positions: FloatArray, candidates: _Candidates, cutoff: float)
     """Measure the candidates and keep those closer than the cutoff."""
     from amp.core._neighbor_kernels import pairs_within
 
-    *arrays, shortest = pairs_within(
+    first, second, vectors, distances, starts, shortest = pairs_within(
         positions,
         candidates.frame,
         candidates.starts,
@@ -288,14 +288,13 @@ def _select_pairs(positions: FloatArray, candidates: _Candidates, cutoff: float)
         candidates.shifts,
         cutoff,
     )
-    pairs = NeighborPairs(*arrays)
-    if shortest >= 0 and pairs.distances[shortest] < COINCIDENT:
+    if shortest >= 0 and distances[shortest] < COINCIDENT:
         raise ImageError(
-            f"Atoms {pairs.first[shortest]} and {pairs.second[shortest]} are "
-            f"{pairs.distances[shortest]:.2g} Å apart, periodic images included: they lie on top "
-            "of each other. Remove one of them or correct the positions or the cell."
+            f"Atoms {first[shortest]} and {second[shortest]} are {distances[shortest]:.2g} Å "
+            "apart, periodic images included: they lie on top of each other. Remove one of them "
+            "or correct the positions or the cell."
         )
-    return pairs
+    return NeighborPairs(first, second, vectors, distances, starts)
 
 
 def _check_positive(name: str, value: float) -> None:

@@ -21,24 +21,21 @@ FIELDS = ("first", "second", "vectors", "distances", "starts")
 
 
 def brute_force(positions, cell, pbc, cutoff):
-    """All pairs, from nothing but loops over images; (first, second, vector) in any order."""
-    positions, cell = np.asarray(positions, float), np.asarray(cell, float)
-    periodic = np.flatnonzero(pbc)
-    span = np.ptp(positions, axis=0) if len(positions) else np.zeros(3)
-    reach = cutoff + np.linalg.norm(span)
-    n = np.zeros(3, int)
-    if len(periodic):  # no image further than this many cells is within reach
-        n[periodic] = np.ceil(reach * np.linalg.norm(np.linalg.pinv(cell[periodic]), axis=0))
-    shifts = np.array(list(itertools.product(*(range(-m, m + 1) for m in n))))
+    """All pairs, from nothing but loops over images; (first, second, vectors) in any order."""
+    periodic = np.asarray(cell, float)[np.asarray(pbc)]
+    reciprocal = np.linalg.pinv(periodic)  # (3, n_periodic)
+    far = np.ceil(cutoff * np.linalg.norm(reciprocal, axis=0) + 0.5).astype(int)
+    shifts = np.array(list(itertools.product(*(range(-n, n + 1) for n in far))))
     first, second, vectors = [], [], []
     for i, j in itertools.product(range(len(positions)), repeat=2):
-        d = positions[j] - positions[i] + shifts @ np.where(np.asarray(pbc)[:, None], cell, 0.0)
-        near = np.linalg.norm(d, axis=1) < cutoff
+        direct = positions[j] - positions[i]
+        images = direct + (shifts - np.round(direct @ reciprocal)) @ periodic
+        near = np.linalg.norm(images, axis=1) < cutoff
         if i == j:
-            near &= shifts.any(axis=1)
+            near &= images.any(axis=1)
         first += [i] * near.sum()
         second += [j] * near.sum()
-        vectors += list(d[near])
+        vectors += list(images[near])
     return np.array(first, int), np.array(second, int), np.reshape(vectors, (-1, 3))
 
 
