@@ -65,7 +65,8 @@ def prepare(extras):
         return python
     wanted |= remembered
     say(f"Installing Amp [{', '.join(sorted(wanted))}] into {environment}")
-    say("The first time this downloads a few hundred megabytes and takes some minutes.")
+    if not stamp.exists():
+        say("This first time it downloads a few hundred megabytes and takes some minutes.")
     started = time.monotonic()
     if _pip_version(python) < OLDEST_PIP:
         _pip(python, ["install", "--upgrade", "pip"])
