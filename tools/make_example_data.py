@@ -6,7 +6,7 @@ test images come from different trajectories: other starts, other random numbers
 
 Run it from anywhere; it needs ``ase``, ``numpy``, ``scipy`` and ``tblite``::
 
-    OMP_NUM_THREADS=1 python tools/make_example_data.py             # all four files, ~20 minutes
+    OMP_NUM_THREADS=1 python tools/make_example_data.py             # all four files, ~25 minutes
     OMP_NUM_THREADS=1 python tools/make_example_data.py --sets water
     OMP_NUM_THREADS=1 python tools/make_example_data.py --check     # only check what is there
 
