@@ -105,13 +105,19 @@ class LossFunction:
         self.parallel = parallel
         self.raise_ConvergenceOccurred = raise_ConvergenceOccurred
         self.log_losses = log_losses
-        self.d = d
+        self.d = None if d is None else _positive("d", d)
         self.weight_duplicates = weight_duplicates
-        self.maxiter = maxiter
+        self.maxiter = int(_positive("maxiter", maxiter))
         self.nft_ids = None if nft_ids is None else [(str(key), int(i)) for key, i in nft_ids]
-        self.image_weights = dict(image_weights or {})
+        if self.nft_ids and not self.wants_forces:
+            raise ParameterError("nft_ids train on forces: give force_coefficient a value.")
+        self.image_weights = {
+            key: _not_negative(f"image_weights[{key!r}]", weight)
+            for key, weight in (image_weights or {}).items()
+        }
         self.accept_missing = accept_missing
         self.step = 0
+        self._has_header = False
         self.latest: LossTerms | None = None
         self._evaluator: Evaluator | None = None
         self._log: Log | None = None
@@ -179,6 +185,7 @@ class LossFunction:
         )
         self._evaluator = _evaluator(model, fingerprints, references, coefficients, threads)
         self._log = log
+        self._has_header = False
         self.step = step
 
     def detach(self) -> None:
@@ -214,9 +221,10 @@ class LossFunction:
         vector = np.asarray(parametervector, dtype=float)
         terms = self.latest = self.evaluate(vector, lossprime)
         if self.log_losses and self._log is not None:
-            if self.step == 0:
+            if not self._has_header:
                 for line in self.header():
                     self._log(line)
+                self._has_header = True
             self._log(self.table_line(terms))
         self.step += 1
         if self.raise_ConvergenceOccurred and self.is_converged(terms):
@@ -247,11 +255,9 @@ class LossFunction:
         return self._numerical(self._evaluator, vector, self.d)
 
     def is_converged(self, terms: LossTerms) -> bool:
-        """Say whether all criteria hold."""
-        return all(
-            limit is None or getattr(terms, name) <= limit
-            for name, limit in self.convergence.items()
-        )
+        """Say whether all criteria hold; without any there is nothing to hold."""
+        limits = {name: limit for name, limit in self.convergence.items() if limit is not None}
+        return bool(limits) and all(getattr(terms, name) <= limits[name] for name in limits)
 
     def header(self) -> list[str]:
         """Give the lines that come before the loss table."""
@@ -291,6 +297,8 @@ class LossFunction:
                     f"There is no convergence criterion {key!r}; known: "
                     f"{', '.join(_CRITERIA)}.{hint}"
                 )
+            if given[key] is not None:
+                _not_negative(f"convergence[{key!r}]", given[key])
         criteria: dict[str, float | None] = {**_CRITERIA, **given}
         for kind in ("energy", "force", "stress"):
             if getattr(self, f"{kind}_coefficient") != 0.0:
@@ -336,13 +344,24 @@ def _evaluator(
 
 def _coefficient(name: str, value: float | None) -> float:
     """Check a coefficient; None is 0."""
-    if value is None:
-        return 0.0
-    if not np.isfinite(value) or value < 0:
-        raise ParameterError(
-            f"{name} must be a number that is not negative, or None; got {value!r}."
-        )
+    return 0.0 if value is None else _not_negative(name, value)
+
+
+def _not_negative(name: str, value: Any) -> float:
+    if not _is_number(value) or value < 0:
+        raise ParameterError(f"{name} must be a finite number, not negative; got {value!r}.")
     return float(value)
+
+
+def _positive(name: str, value: Any) -> float:
+    if not _is_number(value) or value <= 0:
+        raise ParameterError(f"{name} must be a finite number above 0; got {value!r}.")
+    return float(value)
+
+
+def _is_number(value: object) -> bool:
+    kinds = (int, float, np.integer, np.floating)
+    return isinstance(value, kinds) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def _as_dict(terms: LossTerms) -> dict[str, Any]:
