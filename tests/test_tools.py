@@ -41,7 +41,7 @@ def test_a_folder_that_is_no_environment_is_left_alone(environment, tmp_path):
     notes = tmp_path / ".venv" / "notes.txt"
     notes.parent.mkdir()
     notes.write_text("mine")
-    with pytest.raises(SystemExit, match="is not a virtual environment. Move it away"):
+    with pytest.raises(SystemExit, match="is not a virtual environment"):
         environment.prepare(["tests"])
     assert notes.read_text() == "mine"
 
