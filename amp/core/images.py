@@ -28,6 +28,7 @@ __all__ = [
     "enforce_magnetic_moments",
     "extract_an_atomic_chunk",
     "get_hash",
+    "has_result",
     "hash_images",
     "randomize_images",
     "read_images",
@@ -344,6 +345,26 @@ def stored_result(atoms: Atoms, name: str) -> Any:
     if isinstance(atoms.calc, SinglePointCalculator):
         return atoms.calc.get_property(name, atoms, allow_calculation=False)
     return None
+
+
+def has_result(atoms: Atoms, name: str) -> bool:
+    """Say whether a result is stored, or a live calculator says that it can compute it.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        The structure.
+    name : str
+        Property of `ase.calculators`.
+
+    Returns
+    -------
+    bool
+        Nothing is calculated to find out.
+    """
+    if atoms.calc is None or isinstance(atoms.calc, SinglePointCalculator):
+        return stored_result(atoms, name) is not None
+    return name in getattr(atoms.calc, "implemented_properties", UNITS)
 
 
 def enforce_magnetic_moments(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-import amp
+from amp import __version__
 from amp.core.errors import AmpError, AmpFileError, UnknownNameError
 from amp.core.serialization import from_jsonable, string2dict, to_jsonable, write_atomic
 from amp.descriptor import descriptors
@@ -57,7 +57,7 @@ def write_potential(
     data = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "amp_version": amp.__version__,
+        "amp_version": __version__,
         "descriptor": to_jsonable(descriptor.to_dict()),
         "model": to_jsonable(model.to_dict()),
         **{key: to_jsonable(value) for key, value in (extra or {}).items()},

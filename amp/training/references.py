@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from amp.core.errors import ImageError, MissingDataError, ParameterError
-from amp.core.images import check_images, stored_result
+from amp.core.images import check_images, has_result, stored_result
 from amp.core.typing import FloatArray
 from amp.model.loss import LossFunction, References
 
@@ -53,7 +53,7 @@ def decide_demand(images: Mapping[str, Atoms], loss: LossFunction) -> Demand:
         If nothing is left to train on.
     """
     forces = loss.wants_forces and (
-        loss.needs_forces or any(_has(atoms, "forces") for atoms in images.values())
+        loss.needs_forces or any(has_result(atoms, "forces") for atoms in images.values())
     )
     demand = Demand(loss.energy_coefficient != 0.0, forces, loss.wants_stress)
     if str(demand) == "nothing":
@@ -62,7 +62,7 @@ def decide_demand(images: Mapping[str, Atoms], loss: LossFunction) -> Demand:
         )
     _check_nft_ids(loss.nft_ids or [], images)
     if loss.accept_missing:
-        if not any(_has(atoms, name) for atoms in images.values() for name in ("energy", "forces")):
+        if not any(has_result(atoms, name) for atoms in images.values() for name in ("energy", "forces")):
             raise MissingDataError("No image has an energy or forces. Compute some first.")
         return demand
     check_images(images, forces=forces)
@@ -156,24 +156,10 @@ def _check_nft_ids(nft_ids: Sequence[tuple[str, int]], images: Mapping[str, Atom
             )
 
 
-def _has(atoms: Atoms, name: str) -> bool:
-    """Say whether a result is stored, or a live calculator can compute it."""
-    if stored_result(atoms, name) is not None:
-        return True
-    live = atoms.calc is not None and not _is_stored(atoms)
-    return live and name in atoms.calc.implemented_properties
-
-
-def _is_stored(atoms: Atoms) -> bool:
-    from ase.calculators.singlepoint import SinglePointCalculator
-
-    return isinstance(atoms.calc, SinglePointCalculator)
-
-
 def _value(atoms: Atoms, name: str, where: str) -> Any:
     """Look a result up, or compute it with a live calculator; None if there is none."""
     value = stored_result(atoms, name)
-    if value is None and _has(atoms, name):
+    if value is None and has_result(atoms, name):
         try:
             value = atoms.calc.get_property(name, atoms)
         except Exception as error:
