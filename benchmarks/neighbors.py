@@ -18,7 +18,6 @@ from ase import Atoms, units
 from ase.build import bulk, fcc111
 from ase.calculators.emt import EMT
 from ase.io import read
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 from ase.neighborlist import primitive_neighbor_list
 
@@ -133,7 +132,9 @@ def trajectory(temperature, n_steps=150):
     """Positions of Cu in EMT dynamics, steps of 2 fs, and a structure to put them into."""
     atoms = rattled(bulk("Cu", cubic=True) * (5, 5, 5), 0.05)
     atoms.calc = EMT()
-    MaxwellBoltzmannDistribution(atoms, temperature_K=2 * temperature, rng=np.random.RandomState(1))
+    # half of the kinetic energy turns into potential energy
+    spread = np.sqrt(2 * temperature * units.kB * atoms.get_masses()[:, None])
+    atoms.set_momenta(spread * np.random.RandomState(1).normal(size=(len(atoms), 3)))
     dynamics, steps = VelocityVerlet(atoms, 2 * units.fs), []
     dynamics.attach(lambda: steps.append(atoms.positions.copy()))
     dynamics.run(n_steps)

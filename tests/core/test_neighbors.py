@@ -237,6 +237,16 @@ def test_few_atoms_far_apart_and_clusters_far_apart_stay_cheap():
     assert_array_equal(find_neighbors(lonely, np.zeros((3, 3)), [False] * 3, 5.0).first, [1, 3])
 
 
+def test_a_dilute_gas_has_the_pairs_of_brute_force():
+    rng = np.random.default_rng(1)
+    positions = rng.uniform(0, 1e4, (300, 3))
+    positions[::3] = positions[1::3] + rng.uniform(-4, 4, (100, 3))
+    arguments = positions, np.zeros((3, 3)), [False] * 3, 5.0
+    pairs = find_neighbors(*arguments)
+    assert len(pairs.first) > 100
+    assert_same_pairs(pairs, *brute_force(*arguments))
+
+
 @settings(deadline=None, max_examples=30)
 @given(structures(), st.integers(0, 2**32 - 1), st.floats(0.0, 2.0))
 def test_skin_list_equals_a_fresh_list_along_a_random_walk(structure, seed, skin):
