@@ -28,9 +28,9 @@ def main():
     python = options.python or prepare(["tests"])
     selection = [] if options.slow else ["-m", "not slow"]
     return run(
-        [python, "-m", "pytest", "-n", "2", *selection, *for_pytest],
+        # Isolated, and the variable for subprocesses: the checkout must not hide the installed amp.
+        [python, "-I", "-m", "pytest", "-n", "2", *selection, *for_pytest],
         cwd=str(CHECKOUT),
-        # The checkout's own amp must not hide the installed one, here and in subprocesses.
         PYTHONSAFEPATH="1",
         # Two processes with a pool of threads each would only wait for one another.
         OMP_NUM_THREADS="1",
