@@ -17,7 +17,6 @@ import numpy as np
 from ase import units
 from ase.io import read
 from ase.io.trajectory import Trajectory
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 
 from amp import Amp
@@ -69,7 +68,8 @@ def run_dynamics(calc, atoms, picoseconds, temperature=300.0):
     """Run dynamics at constant energy; returns how far the total energy strays (eV/atom)."""
     atoms = atoms.copy()
     atoms.calc = calc
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=np.random.default_rng(1))
+    thermal = np.sqrt(units.kB * temperature * atoms.get_masses())[:, None]
+    atoms.set_momenta(thermal * np.random.default_rng(1).standard_normal((len(atoms), 3)))
     dynamics = VelocityVerlet(atoms, timestep=0.5 * units.fs)
     energies = []
     dynamics.attach(lambda: energies.append(atoms.get_total_energy()))
