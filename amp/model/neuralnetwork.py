@@ -15,6 +15,13 @@ from amp.core.parameters import Parameters
 from amp.core.typing import FloatArray
 from amp.model import _legacy, _network
 from amp.model._initial import energy_scalings, random_weights
+from amp.model._settings import (
+    check_shapes,
+    hidden_layers,
+    range_pairs,
+    scaling_numbers,
+    weight_arrays,
+)
 from amp.model.activations import Activation, activations
 from amp.model.base import models
 from amp.model.loss import LossFunction
@@ -112,12 +119,12 @@ class NeuralNetwork:
             logger.info("NeuralNetwork: fortran=False has no effect.")
         activations[activation]  # an unknown name is told here, with the nearest known
         self.parameters = Parameters(
-            hiddenlayers=_checked_layers(hiddenlayers),
+            hiddenlayers=hidden_layers(hiddenlayers),
             activation=activation,
             output=output,
-            weights=None if weights is None else _weight_arrays(weights),
-            scalings=None if scalings is None else {e: dict(s) for e, s in scalings.items()},
-            fprange=None if fprange is None else {e: list(r) for e, r in fprange.items()},
+            weights=None if weights is None else weight_arrays(weights),
+            scalings=None if scalings is None else scaling_numbers(scalings),
+            fprange=None if fprange is None else range_pairs(fprange),
             mode="atom-centered",
             prescale=bool(prescale),
             randomseed=randomseed,
@@ -202,7 +209,8 @@ class NeuralNetwork:
         """
         p, layout = self.parameters, fingerprints.layout
         if isinstance(p.hiddenlayers, tuple):
-            p.hiddenlayers = {element: p.hiddenlayers for element in layout.elements}
+            elements = {*layout.elements, *(p.weights or {})}
+            p.hiddenlayers = {element: p.hiddenlayers for element in sorted(elements)}
         for name in ("hiddenlayers", "fprange", "weights", "scalings"):
             lacking = sorted(set(layout.elements) - set(p[name])) if p[name] is not None else []
             if lacking:
@@ -234,32 +242,8 @@ class NeuralNetwork:
         self._check_shapes()
 
     def _check_shapes(self) -> None:
-        """Compare the shapes of given weights with hiddenlayers and fprange, where known."""
         p = self.parameters
-        for element, layers in (p.weights or {}).items():
-            hidden = p.hiddenlayers
-            if isinstance(hidden, Mapping):
-                hidden = hidden.get(element)
-            if hidden is None:
-                continue
-            inputs = len(p.fprange[element]) if p.fprange and element in p.fprange else None
-            widths = [inputs, *hidden, 1]
-            if sorted(layers) != list(range(1, len(widths))):
-                raise ParameterError(
-                    f"weights[{element!r}] has layers {sorted(layers)}, but hiddenlayers "
-                    f"{tuple(hidden)} need {list(range(1, len(widths)))}."
-                )
-            for layer in layers:
-                n_in, n_out = widths[layer - 1], widths[layer]
-                shape = layers[layer].shape
-                fits = len(shape) == 2 and shape[1] == n_out and n_in in (None, shape[0] - 1)
-                if not fits:
-                    wanted = f"({'inputs' if n_in is None else n_in} + 1, {n_out})"
-                    raise ParameterError(
-                        f"weights[{element!r}][{layer}] has shape {shape}, but must be {wanted}."
-                    )
-                if not np.all(np.isfinite(layers[layer])):
-                    raise ParameterError(f"weights[{element!r}][{layer}] has values not finite.")
+        check_shapes(p.hiddenlayers, p.weights, p.fprange, p.scalings)
 
     def _initialized(self) -> Parameters:
         p = self.parameters
@@ -314,7 +298,8 @@ class NeuralNetwork:
             )
             energies[atoms], layout.matrix(slopes, s)[:] = part.run(fingerprints.of_element(s))
             parts.append(part)
-        return NetworkEvaluation(energies, slopes, fingerprints, parts, self.elements)
+        sizes = {e: sum(w.size for w in weights[e]) for e in self.elements}
+        return NetworkEvaluation(energies, slopes, fingerprints, parts, sizes)
 
     def _functions(self, depth: int) -> list[Activation]:
         hidden: Activation = activations[self.parameters.activation]
@@ -362,13 +347,18 @@ class NeuralNetwork:
         ParameterError
             If a setting is unknown or makes no sense.
         """
+        if data.get("version", 1) != 1:
+            raise ParameterError(
+                f"The neural network was written in version {data['version']!r}; this Amp knows "
+                "version 1. Update Amp."
+            )
         settings = {k: v for k, v in data.items() if k not in ("kind", "version")}
         known = {"hiddenlayers", "activation", "output", "weights", "scalings", "fprange", "mode",
                  "prescale", "randomseed"}  # fmt: skip
         unknown = sorted(set(settings) - known)
         if unknown:
             raise ParameterError(f"Unknown settings of a neural network: {', '.join(unknown)}.")
-        if settings.get("weights") is not None:
+        if isinstance(settings.get("weights"), Mapping):
             settings["weights"] = {
                 e: dict(enumerate(layers, 1)) if isinstance(layers, (list, tuple)) else layers
                 for e, layers in settings["weights"].items()
@@ -432,7 +422,7 @@ class NetworkEvaluation:
     slopes: FloatArray  # (layout.size,) dE/dG, eV
     fingerprints: Fingerprints
     parts: list[_ElementPart]
-    elements: tuple[str, ...]
+    sizes: dict[str, int]  # number of weights of every element, also of those that do not occur
 
     def gradient(self, energy_bar: FloatArray, slope_bar: FloatArray | None) -> FloatArray:
         """Give d/d(vector) of sum(energy_bar * atomic_energies) + sum(slope_bar * slopes).
@@ -443,41 +433,11 @@ class NetworkEvaluation:
         slope_bar : ndarray, shape (layout.size,), optional
         """
         layout = self.fingerprints.layout
-        results = {}
+        weights = {element: np.zeros(size) for element, size in self.sizes.items()}
+        scalings = {element: np.zeros(2) for element in self.sizes}
         for s, part in enumerate(self.parts):
             tangent = None if slope_bar is None else layout.matrix(slope_bar, s)
-            results[part.element] = part.gradient(energy_bar[part.atoms], tangent)
-        weights = [g.ravel() for e in self.elements for g in results[e][0]]
-        return np.concatenate([*weights, *(np.array(results[e][1]) for e in self.elements)])
-
-
-def _checked_layers(
-    hiddenlayers: Sequence[int] | Mapping[str, Sequence[int]],
-) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
-    """Turn hiddenlayers into tuples of positive whole numbers."""
-    if isinstance(hiddenlayers, Mapping):
-        return {element: _layer_tuple(layers) for element, layers in hiddenlayers.items()}
-    return _layer_tuple(hiddenlayers)
-
-
-def _layer_tuple(layers: Sequence[int]) -> tuple[int, ...]:
-    try:
-        numbers = tuple(int(n) for n in layers)
-    except (TypeError, ValueError):
-        numbers = ()
-    if not numbers or min(numbers) < 1 or any(n != m for n, m in zip(numbers, layers, strict=True)):
-        raise ParameterError(
-            f"hiddenlayers is a tuple of positive whole numbers such as (5, 5), or a dict "
-            f"element -> tuple, not {layers!r}."
-        )
-    return numbers
-
-
-def _weight_arrays(
-    weights: Mapping[str, Mapping[int, FloatArray]],
-) -> dict[str, dict[int, FloatArray]]:
-    """Copy given weights into float arrays."""
-    return {
-        element: {int(layer): np.array(w, dtype=float) for layer, w in layers.items()}
-        for element, layers in weights.items()
-    }
+            of_weights, of_scalings = part.gradient(energy_bar[part.atoms], tangent)
+            weights[part.element] = np.concatenate([g.ravel() for g in of_weights])
+            scalings[part.element] = np.array(of_scalings)
+        return np.concatenate([*weights.values(), *scalings.values()])
