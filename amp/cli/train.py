@@ -1,0 +1,152 @@
+"""Train a potential on structures with reference energies, forces and stresses.
+
+Writes LABEL.amp, or LABEL-untrained-parameters.amp if training ends before the errors are as small
+as asked for, and LABEL-log.txt. An interrupted training goes on where it was when the command is
+given again.
+
+Exit status: 0 if training has converged, 2 if it has not, 1 after an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from amp.cli.arguments import UsageError
+
+__all__ = ["add_arguments", "run"]
+
+NOT_CONVERGED = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `amp train`; those that are not given are None."""
+    parser.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGES",
+        help="files with structures and results, of any format that ASE reads; FILE@SLICE takes "
+        "some of them, such as run.traj@::10",
+    )
+    add = partial(parser.add_argument, default=None)
+    add("--label", help="beginning of the names of all files (default: amp)")
+    add("--hidden", type=int, nargs="+", metavar="NODES", help="nodes of each hidden layer")
+    add("--cutoff", type=float, metavar="RADIUS", help="cutoff radius (Å)")
+    add("--activation", help="activation function, such as tanh")
+    add("--energy-rmse", type=float, metavar="ERROR", help="goal for energies (eV/atom)")
+    add("--force-rmse", type=float, metavar="ERROR", help="goal for forces (eV/Å)")
+    for name, what in (("energy", "energies"), ("force", "forces"), ("stress", "stresses")):
+        text = f"weight of the {what} in the loss"
+        add(f"--{name}-coefficient", type=float, metavar="WEIGHT", help=text)
+    add("--seed", type=int, help="seed of the first, random parameters")
+    add("--maxiter", type=int, metavar="N", help="most evaluations of the loss")
+    add("--optimizer", help="optimizer, such as L-BFGS-B")
+    add("--cores", type=int, metavar="N", help="cores to use (default: all that are usable)")
+    add("--overwrite", action="store_true", help="start anew and replace existing results")
+    add("--device", help="train with torch on this device, such as cpu or cuda")
+    add("--config", metavar="FILE", help="JSON file with arguments, {\"images\": [...], "
+        "\"hidden\": [10, 10], ...}; those on the command line come first")  # fmt: skip
+    parser.set_defaults(parser=parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run `amp train`."""
+    given = _given(arguments)
+    if not given.get("images"):
+        raise UsageError("name the files with the images to train on (see amp train --help)")
+    from amp.analysis import evaluate
+    from amp.core.errors import TrainingConvergenceError
+    from amp.core.images import read_images
+    from amp.training.files import RunFiles
+
+    calc = _calculator(given)
+    images = read_images(given["images"])
+    files = RunFiles(calc.label)
+    print(f"{len(images)} images from {', '.join(given['images'])}.")
+    print(f"Training; {files.log} says how it goes.", flush=True)
+    converged, message = True, f"Converged. The potential is {files.trained}."
+    try:
+        calc.train(images, overwrite=bool(given.get("overwrite")))
+    except TrainingConvergenceError as error:
+        converged, message = False, str(error)
+    print(message)
+    print(f"\nErrors on the images trained on:\n{evaluate(calc, images).table()}")
+    return 0 if converged else NOT_CONVERGED
+
+
+def _calculator(given: Mapping[str, Any]) -> Any:
+    """Make an untrained calculator; what is not given is left to the defaults."""
+    from amp import Amp
+    from amp.descriptor.gaussian import Gaussian
+    from amp.model import LossFunction
+    from amp.model.neuralnetwork import NeuralNetwork
+    from amp.regression import Regressor
+
+    def chosen(**names: str) -> dict[str, Any]:
+        return {name: given[option] for name, option in names.items() if option in given}
+
+    coefficients = ("energy_coefficient", "force_coefficient", "stress_coefficient")
+    loss = LossFunction(
+        convergence=chosen(energy_rmse="energy_rmse", force_rmse="force_rmse"),
+        **chosen(maxiter="maxiter", **{name: name for name in coefficients}),
+    )
+    model = NeuralNetwork(
+        lossfunction=loss,
+        regressor=Regressor(**chosen(optimizer="optimizer")),
+        **chosen(
+            hiddenlayers="hidden", activation="activation", randomseed="seed", device="device"
+        ),
+    )
+    descriptor = Gaussian(**chosen(cutoff="cutoff"))
+    return Amp(descriptor, model, **chosen(label="label", cores="cores"))
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Give the arguments of the command line, and of the configuration file where it has none."""
+    given = _without_empty(arguments)
+    if "config" not in given:
+        return given
+    config = arguments.parser.parse_args(_config_words(given["config"], arguments.parser))
+    return {**_without_empty(config), **given}
+
+
+def _without_empty(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Leave out what was not given."""
+    return {name: value for name, value in vars(arguments).items() if value not in (None, [])}
+
+
+def _config_words(path: str, parser: argparse.ArgumentParser) -> list[str]:
+    """Turn a configuration file into words of a command line: one parser checks both."""
+    try:
+        config = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"the configuration {path} is no JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise UsageError(f"the configuration {path} must be a JSON object")
+    known = {action.dest for action in parser._actions} - {"help", "config", "traceback"}
+    images: list[str] = []
+    words: list[str] = []
+    for key, value in config.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(f"the configuration {path} has an unknown entry {key!r}{hint}")
+        values = value if isinstance(value, list) else [value]
+        if any(isinstance(each, list | dict) for each in values):
+            raise UsageError(f"the entry {key!r} of {path} must be a number, a text or a list")
+        option = f"--{name.replace('_', '-')}"
+        if name == "images":
+            images += map(str, values)
+        elif value is True:
+            words.append(option)
+        elif isinstance(value, list):
+            words += [option, *map(str, values)]
+        elif value not in (None, False):
+            words.append(f"{option}={value}")
+    return [*words, "--", *images]
