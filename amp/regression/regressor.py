@@ -6,7 +6,12 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from amp.core.errors import ConvergenceOccurred, IterationLimitReached, UnknownNameError
+from amp.core.errors import (
+    ConvergenceOccurred,
+    IterationLimitReached,
+    ParameterError,
+    UnknownNameError,
+)
 from amp.core.registry import Registry
 from amp.regression.base import Problem
 
@@ -48,6 +53,8 @@ class Regressor:
     ------
     UnknownNameError
         If there is no optimizer of that name.
+    ParameterError
+        If the optimizer cannot do without the gradient.
     """
 
     def __init__(
@@ -62,6 +69,10 @@ class Regressor:
         elif not callable(optimizer):
             raise UnknownNameError(
                 f"An optimizer is a name such as 'L-BFGS-B' or a function, not {optimizer!r}."
+            )
+        if optimizer == "Newton-CG" and not lossprime:
+            raise ParameterError(
+                "Newton-CG needs the gradient; leave lossprime=True, or use another optimizer."
             )
         self.optimizer = optimizer
         self.optimizer_kwargs = dict(optimizer_kwargs or {})
