@@ -10,6 +10,7 @@ and the cutoff, two layers of 16 nodes, L-BFGS on energies and forces for a fixe
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import platform
 import tempfile
@@ -59,10 +60,8 @@ def train_and_test(train, test, options):
             maxiter=options.steps,
         )
         start = time.perf_counter()
-        try:
+        with contextlib.suppress(TrainingConvergenceError):  # the number of steps ends it
             calc.train(images)
-        except TrainingConvergenceError:
-            pass  # as asked for: criteria of 0 are never met, the number of steps ends it
         seconds = time.perf_counter() - start
     evaluation = evaluate(calc, test)
     return {
