@@ -90,9 +90,8 @@ def main(argv=None):
         parser.error("files come in pairs: TRAIN TEST")
     pairs = zip(options.files[::2], options.files[1::2], strict=True)
     rows = [train_and_test(train, test, options) for train, test in pairs]
-    print(
-        f"{'test set':24s} {'E MAE':>8s} {'E RMSE':>8s} {'F MAE':>8s} {'F RMSE':>8s} {'train s':>8s}"
-    )
+    columns = ("E MAE", "E RMSE", "F MAE", "F RMSE", "train s")
+    print(f"{'test set':24s}", *(f"{column:>8s}" for column in columns))
     for row in rows:
         energy, force = row["evaluation"].energy, row["evaluation"].forces
         print(
