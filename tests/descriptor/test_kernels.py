@@ -1,0 +1,123 @@
+"""The compiled loops against the same loops run by Python, where errors have readable traces."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from numpy.testing import assert_allclose, assert_array_equal
+
+from amp.core.neighbors import neighbor_pairs
+from amp.descriptor import _kernels
+from amp.descriptor._plan import make_plan
+from amp.descriptor.cutoffs import Cosine, Tanh3
+from amp.descriptor.symmetry_functions import check_symmetry_functions, make_symmetry_functions
+
+ELEMENTS = ("H", "O")
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """A skewed cell with three atoms, and functions of every kind: what the kernels take."""
+    Gs = check_symmetry_functions(
+        [
+            *make_symmetry_functions(ELEMENTS, "G2", [1.0], offsets=[0.0, 1.0]),
+            *make_symmetry_functions(ELEMENTS, "G4", [0.1], zetas=[1, 2.5], gammas=[1, -1]),
+            *make_symmetry_functions(ELEMENTS, "G5", [0.1], offsets=[0.5], zetas=[3], gammas=[1]),
+            {"type": "G5", "elements": ["O", "O"], "eta": 0.1, "zeta": 1, "gamma": 1,
+             "cutoff": Tanh3(2.5)},
+        ],
+        ELEMENTS,
+    )  # fmt: skip
+    plan = make_plan(Gs, ELEMENTS, Cosine(4.0))
+    atoms = Atoms("OHO", positions=[[0, 0, 0], [1.1, 0.2, 0.1], [0.3, 1.6, 1.4]], pbc=True)
+    atoms.set_cell([[3.0, 0, 0], [0.4, 3.2, 0], [0.1, -0.3, 3.4]])
+    species = np.array([1, 0, 1])
+    pairs = neighbor_pairs(atoms, plan.cutoff)
+    starts = np.arange(4) * plan.lengths[0]
+    return plan, species, pairs, starts
+
+
+def fingerprints(kernel, problem):
+    plan, species, pairs, starts = problem
+    out = np.full(starts[-1], np.nan)
+    kernel(
+        plan, species, pairs.starts, species[pairs.second], pairs.vectors, pairs.distances,
+        starts[:-1], out,
+    )  # fmt: skip
+    return out
+
+
+def test_values_are_the_same_interpreted(problem):
+    compiled = fingerprints(_kernels.values, problem)
+    assert np.isfinite(compiled).all()
+    assert (np.abs(compiled) > 1e-6).mean() > 0.9
+    assert_allclose(fingerprints(_kernels.values.py_func, problem), compiled, rtol=1e-12)
+
+
+def test_contraction_is_the_same_interpreted(problem):
+    plan, species, pairs, starts = problem
+    slopes = np.random.default_rng(0).standard_normal(starts[-1])
+    arguments = (
+        plan, species, pairs.starts, pairs.second, species[pairs.second], pairs.vectors,
+        pairs.distances, starts[:-1], slopes,
+    )  # fmt: skip
+    for compiled, interpreted in zip(
+        _kernels.contract(*arguments), _kernels.contract.py_func(*arguments), strict=True
+    ):
+        assert_allclose(interpreted, compiled, rtol=1e-11, atol=1e-12)
+
+
+def test_derivatives_are_the_same_interpreted(problem):
+    plan, species, pairs, starts = problem
+    _, atoms, block_of_pair = _kernels.pair_blocks(pairs.starts, pairs.second)
+    widest = 3 * plan.lengths.max()
+    results = []
+    for kernel in (_kernels.derivatives, _kernels.derivatives.py_func):
+        out, strain = np.empty(starts[-1]), np.empty(6 * starts[-1])
+        blocks = np.zeros(len(atoms) * widest)
+        kernel(
+            plan, species, pairs.starts, species[pairs.second], pairs.vectors, pairs.distances,
+            starts[:-1], out, block_of_pair, np.arange(len(atoms) + 1) * widest, blocks, strain,
+        )  # fmt: skip
+        results.append((out, blocks, strain))
+    for compiled, interpreted in zip(*results, strict=True):
+        assert np.any(compiled)
+        assert_allclose(interpreted, compiled, rtol=1e-11, atol=1e-12)
+    assert_allclose(results[0][0], fingerprints(_kernels.values, problem), rtol=1e-14)
+
+
+@pytest.mark.parametrize("kernel", [_kernels.pair_blocks, _kernels.pair_blocks.py_func])
+def test_every_other_atom_in_reach_has_one_block_and_own_images_none(kernel):
+    starts, second = np.array([0, 4, 6, 6]), np.array([1, 0, 2, 1, 0, 0])
+    center_blocks, atoms, block_of_pair = kernel(starts, second)
+    assert_array_equal(center_blocks, [0, 2, 3, 3])
+    assert_array_equal(atoms, [1, 2, 0])
+    assert_array_equal(block_of_pair, [0, -1, 1, 0, 2, 2])
+
+
+@pytest.mark.parametrize("kernel", [_kernels.power, _kernels.power.py_func])
+@pytest.mark.parametrize(
+    ("base", "exponent", "expected"),
+    [
+        (1.7, 0.0, 1.0), (0.0, 0.0, 1.0), (1.7, 1.0, 1.7), (-0.5, 3.0, -0.125),
+        (1.3, 64.0, 1.3**64), (1.01, 65.0, 1.01**65), (2.0, 2.5, 2.0**2.5), (-1e-17, 2.5, 0.0),
+        (0.0, 1.5, 0.0),
+    ],
+)  # fmt: skip
+def test_powers_are_right_and_a_base_below_zero_counts_as_zero(kernel, base, exponent, expected):
+    assert kernel(base, exponent) == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("kernel", [_kernels.angular_term, _kernels.angular_term.py_func])
+@pytest.mark.parametrize("zeta", [1.0, 1.5, 2.0, 4.0, 16.0])
+@pytest.mark.parametrize("gamma", [1.0, -1.0, -0.7, 1.6])
+def test_angular_term_and_its_derivative_follow_the_formula(kernel, zeta, gamma):
+    term = np.array([gamma, zeta, 2.0 ** (1.0 - zeta)])
+    for cosine in (-0.99, -0.5, 0.0, 0.3, 0.95):
+        base = 1 + gamma * cosine
+        if base < 0 and zeta != int(zeta):
+            base = 0.0
+        value, slope = kernel(cosine, term)
+        assert value == pytest.approx(2 ** (1 - zeta) * base**zeta, rel=1e-13)
+        assert slope == pytest.approx(
+            2 ** (1 - zeta) * zeta * gamma * base ** (zeta - 1), rel=1e-13, abs=1e-15
+        )
