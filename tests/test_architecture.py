@@ -46,6 +46,7 @@ MAY_USE = {
     "core.logs": {"rich"},
     "descriptor": {"numpy", "numba"},
     "model": {"numpy", "numba", "torch"},
+    "model.node_plot": {"matplotlib"},  # `NodePlot` is an old name of this room
     "regression": {"numpy", "scipy", "torch"},
     "search": {"numpy", "scipy", "torch"},
     "database": {"numpy"},
