@@ -79,11 +79,11 @@ class Evaluation:
         lines = [f"{self.n_images} images, {self.n_atoms} atoms"]
         lines += _block("", ((_named(p), e, self.worst[p]) for p, e in self.errors.items()))
         for name, count in self.missing.items():
-            lines.append(f"{count} images have no {name} to compare with.")
+            lines.append(f"{count} image(s) have no {name} to compare with.")
         if len(self.elements) > 1:
             rows = ((symbol, e, None) for symbol, e in self.elements.items())
             lines += _block(f"forces by element ({UNITS['forces']})", rows)
-        for name in self.errors if self.groups else ():
+        for name in self.errors if len(self.groups) > 1 else ():  # one is all of them
             rows = ((g, e[name], None) for g, e in self.groups.items() if name in e)
             lines += _block(f"{name} by {self.group_by} ({UNITS[name]})", rows)
         return "\n".join(lines)

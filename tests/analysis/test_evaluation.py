@@ -116,12 +116,16 @@ def test_no_reference_at_all_is_an_error(zero):
 def test_the_table_shows_every_error_with_its_unit(zero, images):
     table = evaluate(zero, images).table()
     assert "3 images, 4 atoms" in table
-    assert "1 images have no energy to compare with." in table
+    assert "1 image(s) have no energy to compare with." in table
     rows = {line.split("  ")[0]: line.split() for line in table.splitlines() if line}
     assert rows["energy (eV/atom)"][2:7] == ["0.2", "0.2236", "0.3", "2", "2"]
     assert rows["stress (eV/Å^3)"][2:4] == ["0.5", "0.9129"]
     assert rows["Pt"][1] == "0.3333"
     assert "forces by group (eV/Å)" in rows
+
+
+def test_a_single_group_has_no_table_of_its_own(zero, images):
+    assert "by group" not in evaluate(zero, images[:1]).table()
 
 
 def test_the_dictionary_survives_json(zero, images):
