@@ -88,7 +88,7 @@ class Gaussian:
         self.parameters = Parameters(
             cutoff=dict2cutoff(cutoff).todict(),
             Gs=Gs,
-            elements=None if elements is None else sorted(set(elements)),
+            elements=None if elements is None else _symbols(elements),
             mode=mode,
         )
         if elements is not None and isinstance(Gs, Mapping):
@@ -310,6 +310,11 @@ class Gaussian:
         ParameterError
             If a setting is missing, unknown or makes no sense.
         """
+        if data.get("version", 1) != 1:
+            raise ParameterError(
+                f"The descriptor was written in version {data['version']!r}; this Amp knows "
+                "version 1. Update Amp."
+            )
         settings = {k: v for k, v in data.items() if k not in ("kind", "version")}
         unknown = sorted(set(settings) - {"cutoff", "Gs", "elements", "mode"})
         if unknown:
@@ -331,6 +336,17 @@ class Gaussian:
             Gs = check_symmetry_functions(p.Gs, p.elements)
             self._compiled = _Compiled(Gs, tuple(p.elements), dict2cutoff(p.cutoff), now)
         return self._compiled
+
+
+def _symbols(elements: Iterable[str]) -> list[str]:
+    """Sort chemical symbols, each once."""
+    symbols = [elements] if isinstance(elements, str) else list(elements)
+    strangers = [symbol for symbol in symbols if symbol not in ATOMIC_NUMBERS]
+    if strangers or not symbols or isinstance(elements, str):
+        raise ParameterError(
+            f"elements is a list of chemical symbols such as ['Cu', 'O'], not {elements!r}."
+        )
+    return sorted(set(symbols))
 
 
 class _Compiled:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from amp.core.elements import ATOMIC_NUMBERS
 from amp.core.errors import ParameterError
 from amp.descriptor.cutoffs import dict2cutoff
 
@@ -149,6 +150,9 @@ def check_symmetry_functions(
             f"No symmetry functions (Gs) for {', '.join(missing)}; there are some for "
             f"{', '.join(sorted(per_element)) or 'no element'}. Add a list for each element."
         )
+    for element, functions in per_element.items():
+        if not isinstance(functions, (list, tuple)):
+            raise ParameterError(f"Gs[{element!r}] must be a list of dicts, not {functions!r}.")
     faults = [
         f"Gs[{element!r}][{i}]: {fault}"
         for element, functions in per_element.items()
@@ -181,8 +185,10 @@ def _copy(function: Mapping[str, Any]) -> SymmetryFunction:
     return copy
 
 
-def _faults(function: Mapping[str, Any]) -> list[str]:
+def _faults(function: Any) -> list[str]:
     """List what is wrong with one function."""
+    if not isinstance(function, Mapping):
+        return [f"it is {function!r}, not a dict"]
     kind = function.get("type")
     if kind not in _REQUIRED:
         return [f"type is {kind!r}; known: G2, G4, G5"]
@@ -196,6 +202,8 @@ def _faults(function: Mapping[str, Any]) -> list[str]:
     for key in ("eta", "offset", "zeta", "gamma"):
         if key in function and not _is_finite_number(function[key]):
             faults.append(f"{key} is {function[key]!r}, not a finite number")
+    if "element" in function and not _is_symbol(function["element"]):
+        faults.append(f"element is {function['element']!r}, not a chemical symbol")
     if "elements" in function and not _is_pair(function["elements"]):
         faults.append(f"elements is {function['elements']!r}, not a pair of symbols")
     if not faults and "zeta" in function and not function["zeta"] >= 1:
@@ -215,5 +223,9 @@ def _is_pair(value: object) -> bool:
     return (
         isinstance(value, (list, tuple))
         and len(value) == 2
-        and all(isinstance(symbol, str) for symbol in value)
+        and all(_is_symbol(symbol) for symbol in value)
     )
+
+
+def _is_symbol(value: object) -> bool:
+    return isinstance(value, str) and value in ATOMIC_NUMBERS

@@ -115,6 +115,12 @@ class NeuralNetwork:
             raise ParameterError(f"NeuralNetwork knows mode 'atom-centered' only, not {mode!r}.")
         if output not in ("linear", "activation"):
             raise ParameterError(f"output is 'linear' or 'activation', not {output!r}.")
+        if checkpoints is not None and (
+            not isinstance(checkpoints, int) or isinstance(checkpoints, bool)
+        ):
+            raise ParameterError(
+                f"checkpoints is a whole number of steps, or None, not {checkpoints!r}."
+            )
         if not fortran:
             logger.info("NeuralNetwork: fortran=False has no effect.")
         activations[activation]  # an unknown name is told here, with the nearest known

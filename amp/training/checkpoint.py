@@ -126,11 +126,16 @@ def read_checkpoint(path: str | os.PathLike[str], identity: Identity) -> Checkpo
     """
     if not Path(path).exists():
         return None
-    data = read_potential(path)
-    state = data.get("checkpoint")
-    if not isinstance(state, Mapping):
-        raise AmpFileError(f"{path} is not a check point. Remove it, or train with overwrite=True.")
-    there = Identity(dict(state["settings"]), int(state["n_images"]), str(state["images"]))
+    try:
+        data = read_potential(path)
+        state = data["checkpoint"]
+        there = Identity(dict(state["settings"]), int(state["n_images"]), str(state["images"]))
+        step = int(state["step"])
+    except (AmpFileError, KeyError, TypeError, ValueError) as error:
+        raise AmpFileError(
+            f"Training cannot go on from {path}, which is damaged or no check point ({error}). "
+            "Remove it, or train with overwrite=True; both start anew."
+        ) from error
     differences = identity.differences(there)
     if differences:
         raise CheckpointMismatchError(
@@ -138,11 +143,16 @@ def read_checkpoint(path: str | os.PathLike[str], identity: Identity) -> Checkpo
             + "\n  ".join(differences)
             + "\nUse another label, put the old settings back, or train with overwrite=True."
         )
-    return Checkpoint(there, int(state["step"]), make_parts(data, name=str(path))[1].vector)
+    return Checkpoint(there, step, make_parts(data, name=str(path))[1].vector)
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key not in _SETTLED}
+    """Leave out what is settled by training, and say alike what means the same."""
+    plain = {key: value for key, value in settings.items() if key not in _SETTLED}
+    layers = plain.get("hiddenlayers")
+    if isinstance(layers, Mapping) and len(set(layers.values())) == 1:
+        plain["hiddenlayers"] = next(iter(layers.values()))  # a tuple for all, before training
+    return plain
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -62,7 +62,7 @@ class RunFiles:
         Parameters
         ----------
         overwrite : bool
-            Start anew: old check points are removed, old results replaced when there are new.
+            Existing files may be replaced.
 
         Raises
         ------
@@ -73,9 +73,6 @@ class RunFiles:
         """
         self._make_folder()
         if overwrite:
-            old = [Path(self.checkpoint), Path(self.untrained)]
-            for file in [*old, *Path(self._name("-checkpoints")).glob("*.amp")]:
-                file.unlink(missing_ok=True)
             return
         resumable = Path(self.latest_checkpoint()).exists()
         for path in (self.trained, self.untrained):
@@ -84,6 +81,12 @@ class RunFiles:
                     f"{path} exists already, and training would replace it. Load it with "
                     "Amp.load(), use another label, or train with overwrite=True."
                 )
+
+    def remove_checkpoints(self) -> None:
+        """Remove what a training that starts anew must not go on from."""
+        numbered = Path(self._name("-checkpoints")).glob("*.amp")
+        for file in (Path(self.checkpoint), Path(self.untrained), *numbered):
+            file.unlink(missing_ok=True)
 
     def _make_folder(self) -> None:
         folder = Path(self.log).parent

@@ -129,10 +129,30 @@ def make_parts(
         try:
             maker = given if given is not None else registry[section["kind"]]
             parts.append(maker.from_dict(section))
-        except (AmpError, KeyError, TypeError, ValueError) as error:
+        except (AmpError, ArithmeticError, AttributeError, LookupError, TypeError,
+                ValueError) as error:  # fmt: skip
             hint = f" Give {what.title()}= to load." if isinstance(error, UnknownNameError) else ""
             raise AmpFileError(f"The {what} in {name} cannot be used: {error}{hint}") from error
+    if isinstance(parts[0], Gaussian) and isinstance(parts[1], NeuralNetwork):
+        _check_fit(parts[0], parts[1], name)
     return parts[0], parts[1]
+
+
+def _check_fit(descriptor: Gaussian, model: NeuralNetwork, name: str) -> None:
+    """Refuse a model that is not for these fingerprints; an untrained one is for any."""
+    Gs, elements = descriptor.parameters.Gs, descriptor.parameters.elements
+    ranges = model.parameters.fprange
+    if model.parameters.weights is None or ranges is None:
+        return
+    if not isinstance(Gs, Mapping) or elements is None:
+        raise AmpFileError(f"The model in {name} is trained, but the descriptor is not set up.")
+    functions = {element: len(Gs[element]) for element in elements}
+    inputs = {element: len(ranges[element]) for element in elements if element in ranges}
+    if functions != inputs or not set(elements) <= set(model.parameters.weights):
+        raise AmpFileError(
+            f"The descriptor in {name} has {functions} symmetry functions, but the model is for "
+            f"{inputs}. The file may be damaged; use a copy."
+        )
 
 
 def _text(file: str | os.PathLike[str] | IO[Any]) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from amp.core.errors import ConvergenceOccurred
+from amp.core.errors import ConvergenceOccurred, IterationLimitReached
 from amp.core.typing import FloatArray
 from amp.model.loss import LossFunction, LossTerms
 
@@ -78,6 +78,9 @@ class TrainingProblem:
             result = self.loss.get_loss(point, lossprime=self.wants_gradient)
         except ConvergenceOccurred:
             self.converged = True
+            self._remember(point)
+            raise
+        except IterationLimitReached:
             self._remember(point)
             raise
         self._latest = (point, result["loss"], result["dloss_dparameters"])

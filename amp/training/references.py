@@ -62,12 +62,19 @@ def decide_demand(images: Mapping[str, Atoms], loss: LossFunction) -> Demand:
         )
     _check_nft_ids(loss.nft_ids or [], images)
     if loss.accept_missing:
-        if not any(has_result(atoms, name) for atoms in images.values() for name in ("energy", "forces")):
+        kinds = ("energy", "forces")
+        if not any(has_result(atoms, kind) for atoms in images.values() for kind in kinds):
             raise MissingDataError("No image has an energy or forces. Compute some first.")
         return demand
     check_images(images, forces=forces)
     if demand.stress:
-        check_images({k: a for k, a in images.items() if has_volume(a)}, forces, stress=True)
+        solids = {key: atoms for key, atoms in images.items() if has_volume(atoms)}
+        if not solids:
+            raise MissingDataError(
+                "Stresses are to be trained (stress_coefficient), but no image has a cell with "
+                "three vectors. Leave the coefficient out, or add such images."
+            )
+        check_images(solids, forces, stress=True)
     return demand
 
 
@@ -94,6 +101,13 @@ def collect_references(
     -------
     amp.model.loss.References
         With NaN for all that is not trained on.
+
+    Raises
+    ------
+    ImageError
+        If a calculator fails, or a result has a wrong shape.
+    MissingDataError
+        If a criterion of convergence has nothing to compare with.
     """
     n_atoms = np.array([len(atoms) for atoms in images.values()])
     ends = np.cumsum(n_atoms)
@@ -113,6 +127,7 @@ def collect_references(
                 stresses[i] = _voigt(value)
     keys = tuple(images)
     _restrict_to_nearest(keys, loss, energies, forces, ends - n_atoms)
+    _check_criteria(loss, {"energy": energies, "force": forces, "stress": stresses})
     weights = np.array([loss.image_weights.get(key, 1.0) for key in keys], dtype=float)
     if loss.weight_duplicates:
         weights *= [duplicates.get(key, 1) for key in keys]
@@ -124,6 +139,20 @@ def collect_references(
 def has_volume(atoms: Atoms) -> bool:
     """Say whether the cell has three vectors, so that stress is defined."""
     return atoms.cell.rank == 3
+
+
+def _check_criteria(loss: LossFunction, references: Mapping[str, FloatArray]) -> None:
+    """Refuse criteria that hold at once because there is nothing to compare with."""
+    criteria = [name for name, limit in loss.convergence.items() if limit is not None]
+    empty = [n for n in criteria if not np.isfinite(references[n.partition("_")[0]]).any()]
+    # The criterion of energies is there by default: nearest-force training need not switch it off.
+    asked = [name for name in empty if not name.startswith("energy")]
+    if asked or (empty and empty == criteria):
+        raise MissingDataError(
+            f"The criterion of convergence {(asked or empty)[0]} would hold at once, because no "
+            "image has a value to compare with. Give criteria of what is trained, such as "
+            "convergence={'force_rmse': 0.05}."
+        )
 
 
 def _restrict_to_nearest(
@@ -166,6 +195,16 @@ def _value(atoms: Atoms, name: str, where: str) -> Any:
             raise ImageError(
                 f"{where}: its calculator failed to give the {name}: {error}"
             ) from error
+        if not np.isfinite(value).all():
+            raise ImageError(f"{where}: its calculator gave a {name} that is not finite: {value}.")
+    shapes: dict[str, list[tuple[int, ...]]] = {
+        "energy": [()], "forces": [(len(atoms), 3)], "stress": [(6,), (3, 3)],
+    }  # fmt: skip
+    if value is not None and np.shape(value) not in shapes[name]:
+        raise ImageError(
+            f"{where}: its {name} has the shape {np.shape(value)}, not {shapes[name][0]}; does it "
+            "belong to another image?"
+        )
     return value
 
 

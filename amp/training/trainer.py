@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from amp.core.elements import SYMBOLS
-from amp.core.errors import OutputWriteError, TrainingConvergenceError
+from amp.core.errors import (
+    OutputWriteError,
+    TrainingConvergenceError,
+    UnsupportedElementError,
+)
 from amp.core.fingerprints import Fingerprints
 from amp.core.images import hash_images, validate_images
 from amp.core.logs import Logger, status, version_header
@@ -72,26 +76,7 @@ def prepare(descriptor: Any, model: Any, images: Any, log: Log | None = None) ->
         If images cannot be trained on; the messages name all of them.
     """
     say: Log = log or logging.getLogger(__name__).info
-    hashed = hash_images(images, log=say, check_conflicts=True)
-    validate_images(hashed)
-    demand = decide_demand(hashed, model.lossfunction)
-    say(f"Trained on: {demand}.")
-    if model.lossfunction.wants_forces and not demand.forces:
-        say("The images have no forces: force_coefficient has no effect.")
-    _log_duplicates(hashed, model.lossfunction.weight_duplicates, say)
-    descriptor.prepare({SYMBOLS[z] for atoms in hashed.values() for z in np.unique(atoms.numbers)})
-    for line in descriptor.summary():
-        say(line)
-    fingerprints = descriptor.fingerprint_images(
-        hashed, derivatives=demand.forces or demand.stress, strain=demand.stress
-    )
-    if fingerprints.derivatives is not None:
-        say(f"Derivatives take {fingerprints.derivatives.nbytes / 2**20:.1f} MiB.")
-    references = collect_references(
-        hashed, demand, model.lossfunction, getattr(hashed, "metadata", {}).get("duplicates", {})
-    )
-    model.initialize(fingerprints, references.energies)
-    return TrainingSet(hashed, fingerprints, references, demand)
+    return _compute(descriptor, model, _gather(descriptor, model, images, say), say)
 
 
 def train(
@@ -130,16 +115,21 @@ def train(
     ------
     TrainingConvergenceError
         If the criteria of convergence were not met; the best parameters are kept and saved.
-    OutputExistsError, CheckpointMismatchError, OutputWriteError
+    OutputExistsError, OutputWriteError
         Before any work, if files stand in the way.
+    CheckpointMismatchError
+        Before any fingerprints, if the check point is of another training.
     """
     files.prepare(overwrite)
     with _log(files, overwrite) if keep_log else _no_log() as log:
         for line in version_header():
             log(line)
-        data = prepare(descriptor, model, images, log)
-        identity = _identify(descriptor, model, data)
+        gathered = _gather(descriptor, model, images, log)
+        identity = _identify(descriptor, model, gathered)
+        if overwrite:  # only now, when the images are known to be good
+            files.remove_checkpoints()
         checkpoint = read_checkpoint(files.latest_checkpoint(), identity)
+        data = _compute(descriptor, model, gathered, log)
         if checkpoint is None:
             write_potential(files.initial, descriptor, model)
             log(f"Initial parameters: {files.initial}")
@@ -148,6 +138,63 @@ def train(
             log(f"Going on from step {checkpoint.step} of {files.latest_checkpoint()}.")
         run = _Run(descriptor, model, files, log, identity, data)
         return run.go(0 if checkpoint is None else checkpoint.step, threads or _usable_cores())
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """Images that can be trained on, and what they are compared with."""
+
+    images: Mapping[str, Atoms]
+    references: References
+    demand: Demand
+
+
+def _gather(descriptor: Any, model: Any, images: Any, say: Log) -> _Gathered:
+    """Hash and check images, and collect their references: all that can go wrong early."""
+    hashed = hash_images(images, log=say, check_conflicts=True)
+    validate_images(hashed)
+    demand = decide_demand(hashed, model.lossfunction)
+    say(f"Trained on: {demand}.")
+    if model.lossfunction.wants_forces and not demand.forces:
+        say("The images have no forces: force_coefficient has no effect.")
+    _log_duplicates(hashed, model.lossfunction.weight_duplicates, say)
+    _settle_elements(descriptor, hashed)
+    for line in descriptor.summary():
+        say(line)
+    duplicates = getattr(hashed, "metadata", {}).get("duplicates", {})
+    references = collect_references(hashed, demand, model.lossfunction, duplicates)
+    return _Gathered(hashed, references, demand)
+
+
+def _settle_elements(descriptor: Any, images: Mapping[str, Atoms]) -> None:
+    """Tell the descriptor the elements; one that it refuses is told with its images."""
+    places: dict[str, list[str]] = {}
+    for index, (key, atoms) in enumerate(images.items()):
+        for number in np.unique(atoms.numbers):
+            places.setdefault(SYMBOLS[number], []).append(f"{index} ({key[:8]})")
+    try:
+        descriptor.prepare(places)
+    except UnsupportedElementError as error:
+        reports = []
+        for element in sorted(places):
+            try:
+                descriptor.prepare([element])
+            except UnsupportedElementError:
+                some, n_more = ", ".join(places[element][:10]), len(places[element]) - 10
+                reports.append(f"{element} in {some}" + (f" and {n_more} more" * (n_more > 0)))
+        raise UnsupportedElementError(f"{error} Images: {'; '.join(reports)}.") from error
+
+
+def _compute(descriptor: Any, model: Any, gathered: _Gathered, say: Log) -> TrainingSet:
+    """Compute fingerprints and initialize the model."""
+    demand = gathered.demand
+    fingerprints = descriptor.fingerprint_images(
+        gathered.images, derivatives=demand.forces or demand.stress, strain=demand.stress
+    )
+    if fingerprints.derivatives is not None:
+        say(f"Derivatives take {fingerprints.derivatives.nbytes / 2**20:.1f} MiB.")
+    model.initialize(fingerprints, gathered.references.energies)
+    return TrainingSet(gathered.images, fingerprints, gathered.references, demand)
 
 
 @dataclass(slots=True)
@@ -208,30 +255,35 @@ class _Run:
         """Save the result under the name that says whether it converged."""
         self._keep(problem)
         terms = problem.best_terms
-        assert terms is not None
-        if converged:
+        if terms is None:
+            raise TrainingConvergenceError(
+                "The regressor came back without a single evaluation of the loss."
+            )
+        # With raise_ConvergenceOccurred=False the optimizer goes on beyond the criteria.
+        if converged or problem.loss.is_converged(terms):
             write_potential(self.files.trained, self.descriptor, self.model)
             self.log(f"Converged. Potential: {self.files.trained}")
             return terms
         write_potential(self.files.untrained, self.descriptor, self.model)
         self.log(f"Not converged. Best parameters: {self.files.untrained}")
         criteria = problem.loss.convergence
-        short = [
+        short = ", ".join(
             f"{name} {getattr(terms, name):.4g} (wanted {limit:g})"
             for name, limit in criteria.items()
             if limit is not None and getattr(terms, name) > limit
-        ]
+        )
         raise TrainingConvergenceError(
             f"Training stopped after {problem.loss.step} steps without convergence: "
-            f"{', '.join(short)}. The best parameters are in {self.files.untrained} and in the "
-            "calculator. Train longer, loosen the criteria, or use more nodes or functions."
+            f"{short or 'there are no criteria'}. The best parameters are in "
+            f"{self.files.untrained} and in the calculator. Train longer, loosen the criteria, "
+            "or use more nodes or functions."
         )
 
 
-def _identify(descriptor: Any, model: Any, data: TrainingSet) -> Identity:
-    ref = data.references
+def _identify(descriptor: Any, model: Any, data: _Gathered) -> Identity:
+    ref, loss = data.references, model.lossfunction
     arrays = [ref.energies, ref.forces, ref.stresses, ref.weights]
-    return identify(descriptor, model, model.lossfunction, data.demand, ref.keys, arrays)
+    return identify(descriptor, model, loss, data.demand, ref.keys, arrays)
 
 
 def _log_duplicates(images: Any, weighted: bool, say: Log) -> None:
