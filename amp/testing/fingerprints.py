@@ -68,7 +68,7 @@ def dense_strain_derivatives(fingerprints: Fingerprints) -> FloatArray:
     return dense
 
 
-def keeps_clear_of(radii: Iterable[float], atoms: Atoms, margin: float = 5e-3) -> bool:
+def keeps_clear_of(radii: Iterable[float], atoms: Atoms, margin: float = 2e-3) -> bool:
     """Say whether no two atoms are about as far apart as a radius.
 
     At its cutoff a cutoff function may have a kink in a higher derivative, where differences
