@@ -93,6 +93,7 @@ class TrainingProblem:
         """Keep the point if it is the best, or the one that converged."""
         terms = self.loss.latest
         assert terms is not None
-        lower = self.best_terms is None or terms.loss < self.best_terms.loss
+        best = self.best_terms
+        lower = best is None or np.isnan(best.loss) or terms.loss < best.loss
         if self.converged or lower:
             self.best, self.best_terms = point, terms

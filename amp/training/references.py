@@ -196,7 +196,7 @@ def _value(atoms: Atoms, name: str, where: str) -> Any:
                 f"{where}: its calculator failed to give the {name}: {error}"
             ) from error
         if not np.isfinite(value).all():
-            raise ImageError(f"{where}: its calculator gave a {name} that is not finite: {value}.")
+            raise ImageError(f"{where}: its calculator gave {name} that is not finite: {value}.")
     shapes: dict[str, list[tuple[int, ...]]] = {
         "energy": [()], "forces": [(len(atoms), 3)], "stress": [(6,), (3, 3)],
     }  # fmt: skip

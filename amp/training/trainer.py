@@ -291,7 +291,7 @@ def _log_duplicates(images: Any, weighted: bool, say: Log) -> None:
     duplicates = getattr(images, "metadata", {}).get("duplicates", {})
     if duplicates:
         effect = "count as often as given" if weighted else "count once (weight_duplicates=False)"
-        say(f"{len(duplicates)} images were given more than once; they {effect}.")
+        say(f"Images that were given more than once: {len(duplicates)}; they {effect}.")
 
 
 def _summary(terms: LossTerms, demand: Demand) -> str:
