@@ -88,15 +88,9 @@ def read_potential(file: str | os.PathLike[str] | IO[Any]) -> Potential:
     if not text.strip():
         raise AmpFileError(f"{name} is empty; it is not a potential file, or was cut short.")
     try:
-        data = _from_json(name, text) if text.lstrip().startswith("{") else _from_legacy(name, text)
-    except AmpFileError:
-        raise
+        return _from_json(text) if text.lstrip().startswith("{") else _from_legacy(text)
     except (AmpError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise AmpFileError(
-            f"{name} cannot be read as a potential (.amp) file: {error} It may be damaged or cut "
-            "short; use a copy, or a check point of the training."
-        ) from error
-    return data
+        raise AmpFileError(f"{name} cannot be read as a potential (.amp) file: {error}") from error
 
 
 def make_parts(
@@ -169,36 +163,38 @@ def _text(file: str | os.PathLike[str] | IO[Any]) -> tuple[str, str]:
     try:
         return name, raw.decode()
     except UnicodeDecodeError as error:
-        raise AmpFileError(f"{name} is not a potential (.amp) file: it is not text.") from error
+        raise AmpFileError(
+            f"{name} cannot be read as a potential (.amp) file: It is not text."
+        ) from error
 
 
-def _from_json(name: str, text: str) -> Potential:
+def _from_json(text: str) -> Potential:
     """Read our own format."""
     try:
         data = json.loads(text)
     except ValueError as error:
         raise AmpFileError(
-            f"{name} is damaged or cut short: {error}. Use a copy, or a check point."
+            f"It is damaged or cut short ({error}). Use a copy, or a check point of the training."
         ) from error
     if data.get("format") != FORMAT:
-        raise AmpFileError(f"{name} is not a potential (.amp) file: it lacks format {FORMAT!r}.")
+        raise AmpFileError(f"It lacks format {FORMAT!r}.")
     version = data.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise AmpFileError(
-            f"{name} has format version {version}, written by Amp {data.get('amp_version')}; this "
-            f"Amp reads up to version {FORMAT_VERSION}. Update Amp."
+            f"It has format version {version}, written by Amp {data.get('amp_version')}; this Amp "
+            f"reads up to version {FORMAT_VERSION}. Update Amp."
         )
     missing = [key for key in ("descriptor", "model") if not isinstance(data.get(key), dict)]
     if missing:
-        raise AmpFileError(f"{name} lacks its {' and '.join(missing)}.")
+        raise AmpFileError(f"It lacks its {' and '.join(missing)}.")
     return {key: from_jsonable(value) for key, value in data.items()}
 
 
-def _from_legacy(name: str, text: str) -> Potential:
+def _from_legacy(text: str) -> Potential:
     """Read the text of Amp 1.0.1: a dict whose values are texts of dicts."""
     outer = string2dict(text)
     if not {"descriptor", "model"} <= set(outer):
-        raise AmpFileError(f"{name} is not a potential (.amp) file: no descriptor and model in it.")
+        raise AmpFileError("It has no descriptor and model.")
     descriptor = dict(string2dict(outer["descriptor"]))
     model = dict(string2dict(outer["model"]))
     kinds = []
@@ -206,12 +202,15 @@ def _from_legacy(name: str, text: str) -> Potential:
         importname = section.pop("importname", None)
         if importname not in known:
             raise AmpFileError(
-                f"{name} was made with {importname}, which does not exist here; known: "
+                f"It was made with {importname}, which does not exist here; known: "
                 f"{', '.join(known)}."
             )
         kinds.append(known[importname])
         section.pop("version", None)
     keep = ("hiddenlayers", "activation", "weights", "scalings", "fprange", "mode")
+    lacking = [key for key in keep if key not in model and key != "mode"]
+    if lacking:
+        raise AmpFileError(f"Its model lacks {', '.join(lacking)}.")
     return {
         "descriptor": {"kind": kinds[0], **descriptor},
         "model": {
