@@ -232,12 +232,13 @@ def calc_rmse(
         loaded = load_calculator(calc, dblabel)
         c = compare(loaded, images, forces=bool(force_coefficient), stress=False)
         energy_known = np.isfinite(c.reference_energies) & bool(energy_coefficient)
-        # As in the loss: a component without reference adds nothing, and 3 N divides all the same.
+        # As in the loss: the mean of an image is that of the components that have a reference.
         known = np.isfinite(c.reference_forces)
         squares = np.where(known, c.force_errors**2, 0.0).sum(axis=1)
-        means = np.add.reduceat(squares, c.image_starts[:-1]) / (3 * c.n_atoms)
-        force_known = np.logical_or.reduceat(known.any(axis=1), c.image_starts[:-1])
-        rmses.append([_rms(c.energy_errors[energy_known]), _rms(np.sqrt(means[force_known]))])
+        sums = np.add.reduceat(squares, c.image_starts[:-1])
+        counts = np.add.reduceat(known.sum(axis=1), c.image_starts[:-1])
+        means = sums[counts > 0] / counts[counts > 0]
+        rmses.append([_rms(c.energy_errors[energy_known]), _rms(np.sqrt(means))])
     energy_rmse, force_rmse = np.array(rmses).reshape(-1, 2).T
     return energy_rmse, force_rmse
 

@@ -146,7 +146,7 @@ def test_an_evaluation_keeps_the_numbers_behind_it(trained):
 def test_calc_rmse_weighs_images_equally_as_training_does(zero, images):
     energy, force = calc_rmse([zero], images)
     assert energy == pytest.approx(sqrt((0.1**2 + 0.3**2) / 2))
-    assert force == pytest.approx(sqrt(((9 + 1) / 6 + 1 / 3 + 0) / 3))
+    assert force == pytest.approx(sqrt(((9 + 1) / 6 + 1 + 0) / 3))  # of the crystal one is known
 
 
 def test_calc_rmse_leaves_out_what_has_no_weight(zero, images):
