@@ -167,7 +167,7 @@ def test_an_interrupt_while_writing_leaves_the_old_check_point(make_calc, waters
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", interrupted)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises((OSError, KeyboardInterrupt)):
             calc.train(waters)
     state = read_potential("calc-checkpoint.amp")["checkpoint"]
     assert state["step"] == 3

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -28,7 +29,9 @@ from amp.core.errors import (
     TrainingConvergenceError,
 )
 from amp.core.images import get_hash, hash_images
+from amp.descriptor.gaussian import Gaussian
 from amp.model import LossFunction
+from amp.model.neuralnetwork import NeuralNetwork
 from amp.regression import Regressor
 from amp.training import RunFiles, prepare, read_potential, train
 
@@ -467,10 +470,35 @@ def test_a_check_point_of_other_images_is_refused(make_calc, waters):
     other.calc = SinglePointCalculator(other, **results)
     with pytest.raises(CheckpointMismatchError, match="as many, but not the same ones"):
         make_calc().train([other, *waters[1:]])
+
+
+@pytest.mark.parametrize("name", ["energy", "forces"])
+def test_a_check_point_of_other_references_is_refused(make_calc, waters, name):
+    train_until_limit(make_calc(), waters)
+    results = dict(waters[0].calc.results)
+    results[name] = results[name] + 1e-6
     relabelled = waters[0].copy()
     relabelled.calc = SinglePointCalculator(relabelled, **results)
     with pytest.raises(CheckpointMismatchError, match="or with other references"):
         make_calc().train([relabelled, *waters[1:]])
+
+
+def test_a_check_point_of_other_stresses_is_refused(make_calc, solids):
+    loss = {"stress_coefficient": 1.0}
+    train_until_limit(make_calc(elements="CuPd", loss=loss), solids)
+    results = dict(solids[0].calc.results)
+    results["stress"] = results["stress"] + 1e-6
+    relabelled = solids[0].copy()
+    relabelled.calc = SinglePointCalculator(relabelled, **results)
+    with pytest.raises(CheckpointMismatchError, match="or with other references"):
+        make_calc(elements="CuPd", loss=loss).train([relabelled, *solids[1:]])
+
+
+def test_a_check_point_of_other_multiplicities_is_refused_where_they_count(make_calc, waters):
+    loss = {"weight_duplicates": True}
+    train_until_limit(make_calc(loss=loss), waters)
+    with pytest.raises(CheckpointMismatchError, match="images"):
+        make_calc(loss=loss).train([*waters, waters[0]])
 
 
 def test_a_check_point_of_another_training_is_told_before_fingerprints(
@@ -871,3 +899,27 @@ def test_old_scripts_may_assign_loss_and_regressor_later(make_calc, waters):
     calc.model.regressor = Regressor(optimizer="L-BFGS-B")
     calc.train(images=waters)
     assert "format" in read_potential("calc.amp")
+
+
+def test_components_of_stress_that_are_nan_do_not_count(tmp_path):
+    images = [atoms.copy() for atoms in (bulk("Cu", a=3.6), bulk("Cu", a=3.7))]
+    for atoms in images:
+        atoms.calc = EMT()
+        results = {name: atoms.calc.get_property(name, atoms) for name in ("energy", "forces")}
+        stress = atoms.get_stress()
+        stress[[2, 3]] = np.nan
+        atoms.calc = SinglePointCalculator(atoms, stress=stress, **results)
+    loss = LossFunction(
+        stress_coefficient=100.0, convergence={"stress_rmse": 1e9, "energy_rmse": 1e9}
+    )
+    calc = Amp(
+        Gaussian(cutoff=4.0),
+        NeuralNetwork((2,), lossfunction=loss, randomseed=0),
+        str(tmp_path / "x"),
+    )
+    calc.train(images)
+    residual = [
+        calc.get_property("stress", atoms) - atoms.calc.results["stress"] for atoms in images
+    ]
+    expected = np.sqrt(np.nanmean(np.square(residual)))
+    assert loss.latest.stress_rmse == pytest.approx(expected, rel=1e-10)
