@@ -13,6 +13,7 @@ from amp.core.images import (
 from amp.core.importer import importer
 from amp.core.logs import Logger, logo, make_filename, now
 from amp.core.serialization import string2dict
+from amp.model.neuralnetwork import get_overfit_mask
 
 __all__ = [
     "ConvergenceOccurred",
@@ -24,6 +25,7 @@ __all__ = [
     "enforce_magnetic_moments",
     "extract_an_atomic_chunk",
     "get_hash",
+    "get_overfit_mask",
     "hash_images",
     "importer",
     "logo",

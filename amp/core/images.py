@@ -256,7 +256,8 @@ def check_images(images: Images, forces: bool, *, stress: bool = False) -> None:
     """Make sure that all images carry what is to be trained on.
 
     Stored results are looked at, and nothing is calculated: a live calculator counts as having
-    what it says it can compute. Values that are not finite count as missing.
+    what it says it can compute. Values that are not finite count as missing; of a stress,
+    components may be NaN as long as one is not.
 
     Parameters
     ----------
@@ -498,7 +499,10 @@ def _fault(atoms: Atoms, name: str) -> str | None:
     if value is None:
         is_stored = atoms.calc.results.get(name) is not None
         return ", the structure was changed after its calculation" if is_stored else ""
-    return None if np.isfinite(value).all() else ", not finite"
+    finite = np.isfinite(value)
+    # Components of a stress may be unknown, as along the vacuum of a slab.
+    usable = finite.any() and not np.isinf(value).any() if name == "stress" else finite.all()
+    return None if usable else ", not finite"
 
 
 def _refuse_conflicts(images: list[Atoms], repeated: Mapping[str, list[int]]) -> None:

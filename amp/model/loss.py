@@ -15,7 +15,7 @@ from amp.core.typing import FloatArray
 from amp.model._loss_terms import Coefficients, Evaluator, LossTerms, NumpyEvaluator, References
 from amp.model.base import Model
 
-__all__ = ["LossFunction", "LossTerms", "References"]
+__all__ = ["LossFunction", "LossTerms", "References", "check_device"]
 
 _CRITERIA = {
     "energy_rmse": 0.001,
@@ -35,7 +35,8 @@ class LossFunction:
     With w the weight of an image and N its number of atoms, the loss is
     `energy_coefficient * sum w ((E - E_ref) / N)^2 + force_coefficient * sum w / (3 N) sum
     (F - F_ref)^2 + stress_coefficient * sum w / 6 sum (S - S_ref)^2 + overfit * sum p^2`, the
-    first sums running over images and p over the first layers' weights without biases.
+    first sums running over images and p over the first layers' weights without biases.  Where
+    components have no reference, means are over those that have one.
 
     Parameters
     ----------
@@ -325,6 +326,22 @@ class LossFunction:
             high, low = evaluator(vector + shift, False), evaluator(vector - shift, False)
             gradient[i] = (high.loss - low.loss) / (2.0 * d)
         return replace(evaluator(vector, False), gradient=gradient)
+
+
+def check_device(device: str | None) -> None:
+    """Make sure that torch can train on a device, before any work.
+
+    Raises
+    ------
+    ImportError
+        If a device is asked for and torch is not installed.
+    ParameterError
+        If there is no such device.
+    """
+    if device is not None:
+        from amp.model._torch_loss import torch_device
+
+        torch_device(device)
 
 
 def _evaluator(

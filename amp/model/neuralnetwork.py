@@ -28,7 +28,7 @@ from amp.model.loss import LossFunction
 from amp.model.node_plot import NodePlot
 from amp.model.scaling import fingerprint_ranges, range_scaling
 
-__all__ = ["NeuralNetwork", "NodePlot"]
+__all__ = ["NeuralNetwork", "NodePlot", "get_overfit_mask"]
 
 logger = logging.getLogger(__name__)
 
@@ -370,6 +370,24 @@ class NeuralNetwork:
                 for e, layers in settings["weights"].items()
             }
         return cls(**settings)
+
+
+def get_overfit_mask(model: NeuralNetwork, vector: FloatArray | None = None) -> FloatArray:
+    """Give 1 for the parameters that the overfit term restrains, 0 for the others.
+
+    Parameters
+    ----------
+    model : NeuralNetwork
+        With parameters.
+    vector : ndarray, optional
+        Accepted for old scripts; the mask does not depend on it.
+
+    Returns
+    -------
+    ndarray
+        As long as `model.vector`; 1 for the first layers' weights without biases.
+    """
+    return model.overfit_mask()
 
 
 @dataclass(slots=True)

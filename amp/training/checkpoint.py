@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from amp.core.errors import AmpFileError, CheckpointMismatchError
-from amp.core.serialization import to_jsonable
 from amp.core.typing import FloatArray
 from amp.training.potentials import make_parts, read_potential, write_potential
 from amp.training.references import Demand
@@ -85,7 +84,7 @@ def identify(
     digest = hashlib.sha256("".join(keys).encode())
     for array in references:
         digest.update(np.ascontiguousarray(array).tobytes())
-    return Identity(to_jsonable(settings), len(keys), digest.hexdigest())
+    return Identity(settings, len(keys), digest.hexdigest())
 
 
 def write_checkpoint(

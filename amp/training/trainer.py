@@ -21,7 +21,7 @@ from amp.core.errors import (
 from amp.core.fingerprints import Fingerprints
 from amp.core.images import hash_images, validate_images
 from amp.core.logs import Logger, status, version_header
-from amp.model.loss import LossTerms, References
+from amp.model.loss import LossTerms, References, check_device
 from amp.regression import Regressor
 from amp.training.checkpoint import (
     Checkpoint,
@@ -120,6 +120,7 @@ def train(
     CheckpointMismatchError
         Before any fingerprints, if the check point is of another training.
     """
+    check_device(model.device)
     files.prepare(overwrite)
     with _log(files, overwrite) if keep_log else _no_log() as log:
         for line in version_header():
