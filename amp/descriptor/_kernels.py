@@ -6,176 +6,316 @@ square of the cutoff radius as in A. Khorshidi, A. A. Peterson, Comput. Phys. Co
 
     d/da = alpha a + beta b,    d/db = beta a + gamma b,
 
-so three numbers per function and triplet describe them all (`triplet_slopes`).  `plan` is the
-tuple of tables made in `_plan.py`; pairs of atom i are starts[i]:starts[i+1].
+so three numbers per triplet describe them all.  With F a radial term, X that of the third side and
+A the angular term of a function F(a) F(b) X A, primes being derivatives divided by the distance
+(for A: with respect to the cosine c),
+
+    alpha = F'(a) F(b) X A - w c / a^2 + s,    gamma = F(a) F'(b) X A - w c / b^2 + s,
+    beta = w / (a b) - s,    w = F(a) F(b) X A',    s = F(a) F(b) X' A.
+
+`plan` is the tuple of tables made in `_plan.py`; pairs of atom i are starts[i]:starts[i+1].  The
+triplets of a center are listed a few hundred at a time and worked on array by array.
 """
 
 from __future__ import annotations
 
-import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
+from amp.core.typing import FloatArray, IntArray
+from amp.descriptor._array_kernels import (
+    FAST,
+    add_pair_product,
+    add_product,
+    add_scaled,
+    angular_terms,
+    cutoff_arrays,
+    dot,
+    gaussian_arrays,
+    lengths,
+    product,
+    scale,
+    take,
+)
+
 __all__ = [
     "contract",
-    "cutoff_function",
     "cutoff_values",
     "derivatives",
     "pair_blocks",
-    "power",
     "values",
 ]
 
-
-@njit(cache=True, nogil=True)
-def cutoff_function(r, rc, code, gamma):
-    """Weight of a neighbor at distance r and its derivative; see cutoffs.py for the formulas."""
-    if r >= rc:
-        return 0.0, 0.0
-    x = r / rc
-    if code == 0:
-        return 0.5 * (math.cos(math.pi * x) + 1.0), -0.5 * math.pi / rc * math.sin(math.pi * x)
-    if code == 1:
-        p = x**gamma
-        slope = 0.0 if r == 0.0 else gamma * (gamma + 1.0) * (p - p / x) / rc
-        return 1.0 + gamma * p * x - (gamma + 1.0) * p, slope
-    if code == 2:
-        return 1.0 + x**3 * (-10.0 + x * (15.0 - 6.0 * x)), -30.0 * (x * (1.0 - x)) ** 2 / rc
-    t = math.tanh(1.0 - x)
-    return t**3, -3.0 * t * t * (1.0 - t * t) / rc
+BATCH = 256  # triplets listed before they are worked on; some rows of 8 bytes fit the L1 cache
 
 
 @njit(cache=True, nogil=True)
 def cutoff_values(distances, code, rc, gamma):
     """Cutoff function and derivative, shape (2, n_distances)."""
-    out = np.empty((2, distances.size))
-    for i in range(distances.size):
-        out[0, i], out[1, i] = cutoff_function(distances[i], rc, code, gamma)
+    n = distances.size
+    out = np.empty((2, n))
+    term = np.array([0.0, 0.0, rc, code, gamma])
+    inverse = 1.0 / np.maximum(distances, 1e-300)  # times distance: 0 at the origin
+    cutoff_arrays(term, distances, inverse, n, out[0], out[1])
+    out[1] *= distances
     return out
 
 
-@njit(cache=True, nogil=True)
-def radial_term(r, term):
-    """exp(-eta (r - offset)^2) fc(r), and its derivative divided by r."""
-    fc, dfc = cutoff_function(r, term[2], int(term[3]), term[4])
-    shifted = r - term[1]
-    gauss = math.exp(-term[0] * shifted * shifted)
-    return gauss * fc, gauss * (dfc - 2.0 * term[0] * shifted * fc) / r
+class Work(NamedTuple):
+    """Arrays for one center at a time: its neighbors sorted by species, and a batch of triplets."""
+
+    order: IntArray  # (most,)       pair of each neighbor, counted from the center's first
+    blocks: IntArray  # (n + 1,)     neighbors of species t: blocks[t]:blocks[t + 1]
+    vectors: FloatArray  # (3, most) to the neighbor
+    distances: FloatArray  # (most,)
+    inverse: FloatArray  # (most,)   1 / distance
+    radial: FloatArray  # (n_radial, most) terms
+    slopes: FloatArray  # (n_radial, most) their derivatives divided by the distance
+    first: IntArray  # (batch,)      neighbor a of a triplet
+    second: IntArray  # (batch,)     neighbor b
+    cosine: FloatArray  # (batch,)
+    side: FloatArray  # (batch,)     r_jk; squared until load_sides
+    inverse_side: FloatArray  # (batch,)
+    angular: FloatArray  # (n_angles, batch)
+    bends: FloatArray  # (n_angles, batch)  derivatives of the angular terms
+    parts: FloatArray  # (16, batch) intermediate results
 
 
 @njit(cache=True, nogil=True)
-def power(base, exponent):
-    """Raise base to the exponent; by squaring if it is whole, and 0 for a negative base if not."""
-    whole = int(exponent)
-    if whole != exponent or whole > 64:
-        return base**exponent if base > 0.0 else 0.0
-    result = 1.0
-    while whole:
-        if whole & 1:
-            result *= base
-        base *= base
-        whole >>= 1
-    return result
-
-
-@njit(cache=True, nogil=True)
-def angular_term(cosine, term):
-    """2^(1 - zeta) (1 + gamma cos)^zeta and its derivative with respect to cos."""
-    base = 1.0 + term[0] * cosine
-    lower = power(base, term[1] - 1.0) * term[2]
-    return lower * base if base > 0.0 or term[1] == int(term[1]) else 0.0, lower * term[0] * term[1]
-
-
-@njit(cache=True, nogil=True)
-def neighbor_terms(plan, s, lo, hi, kinds, distances, radial, slopes):
-    """Fill the radial terms of a center's neighbors: radial, slopes (n_neighbors, n_radial)."""
-    for j in range(lo, hi):
-        st = s * plan.n_elements + kinds[j]
-        for index in range(plan.term_starts[st], plan.term_starts[st + 1]):
-            term = plan.terms[index]
-            radial[j - lo, term], slopes[j - lo, term] = radial_term(
-                distances[j], plan.radial[term]
-            )
-
-
-@njit(cache=True, nogil=True)
-def triplet_terms(plan, stu, a, b, ra, rb, angular, angular_slopes, across, across_slopes):
-    """Fill the angular terms and those of r_jk; False if no function can be nonzero."""
-    limit = plan.triplet_cutoffs[stu]
-    if ra >= limit or rb >= limit:
-        return False, 0.0
-    if plan.across_starts[stu] < plan.across_starts[stu + 1]:
-        x, y, z = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-        rjk = math.sqrt(x * x + y * y + z * z)
-        if rjk >= limit and plan.needs_across[stu]:
-            return False, 0.0
-        for index in range(plan.across_starts[stu], plan.across_starts[stu + 1]):
-            term = plan.across[index]
-            # Two images of one atom never meet, and different atoms that do are refused before.
-            across[term], across_slopes[term] = radial_term(max(rjk, 1e-12), plan.radial[term])
-    cosine = (a[0] * b[0] + a[1] * b[1] + a[2] * b[2]) / (ra * rb)
-    cosine = min(1.0, max(-1.0, cosine))
-    for index in range(plan.angle_starts[stu], plan.angle_starts[stu + 1]):
-        angle = plan.angles[index]
-        angular[angle], angular_slopes[angle] = angular_term(cosine, plan.angular[angle])
-    return True, cosine
-
-
-@njit(cache=True, nogil=True)
-def triplet_slopes(ra, rb, cosine, fa, da, fb, db, ang, dang, x, dx):
-    """Give alpha, beta, gamma of one function; d* are derivatives (radial ones divided by r)."""
-    pair = fa * fb
-    bend = pair * x * dang / (ra * rb)
-    stretch = pair * ang * dx
-    alpha = da * fb * x * ang - bend * cosine * rb / ra + stretch
-    gamma = db * fa * x * ang - bend * cosine * ra / rb + stretch
-    return alpha, bend - stretch, gamma
-
-
-@njit(cache=True, nogil=True)
-def _scratch(plan, starts):
-    """Work arrays for the center with most neighbors."""
-    most = 0
+def make_work(plan, starts):
+    """Allocate for the center with most neighbors."""
+    most = 1
     for i in range(starts.size - 1):
         most = max(most, starts[i + 1] - starts[i])
-    n_radial, n_angular = plan.radial.shape[0], plan.angular.shape[0]
-    return (
-        np.empty((most, n_radial)),
-        np.empty((most, n_radial)),
-        np.empty(n_angular),
-        np.empty(n_angular),
-        np.empty(n_radial),
-        np.empty(n_radial),
-    )
+    angles = 1
+    for group in range(plan.angle_starts.size - 1):
+        angles = max(angles, plan.angle_starts[group + 1] - plan.angle_starts[group])
+    batch = BATCH + most
+    n_radial = plan.radial.shape[0]
+    return Work(
+        np.empty(most, np.int64), np.empty(plan.n_elements + 1, np.int64),
+        np.empty((3, most)), np.empty(most), np.empty(most),
+        np.empty((n_radial, most)), np.empty((n_radial, most)),
+        np.empty(batch, np.int64), np.empty(batch, np.int64), np.empty(batch), np.empty(batch),
+        np.empty(batch),
+        np.empty((angles, batch)), np.empty((angles, batch)), np.empty((16, batch)),
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def load_neighbors(plan, work, s, lo, hi, kinds, vectors, distances):
+    """Sort a center's neighbors by species and compute the radial terms that it needs of them."""
+    count = 0
+    for t in range(plan.n_elements):
+        work.blocks[t] = count
+        for p in range(lo, hi):
+            if kinds[p] == t:
+                work.order[count] = p - lo
+                work.distances[count] = distances[p]
+                work.inverse[count] = 1.0 / distances[p]
+                for d in range(3):
+                    work.vectors[d, count] = vectors[p, d]
+                count += 1
+    work.blocks[plan.n_elements] = count
+    for t in range(plan.n_elements):
+        st = s * plan.n_elements + t
+        a, b = work.blocks[t], work.blocks[t + 1]
+        load_radial(
+            plan, plan.terms[plan.term_starts[st] : plan.term_starts[st + 1]], b - a,
+            work.distances[a:], work.inverse[a:], work.radial[:, a:], work.slopes[:, a:],
+            work.parts[0], work.parts[1],
+        )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def load_radial(plan, terms, n, r, inverse, radial, slopes, fc, dfc):
+    """Compute some radial terms at n distances; the cutoff function only where it changes."""
+    for index in range(terms.size):
+        term = plan.radial[terms[index]]
+        if index == 0 or not same_cutoff(plan.radial[terms[index - 1]], term):
+            cutoff_arrays(term, r, inverse, n, fc, dfc)
+        gaussian_arrays(term, r, inverse, fc, dfc, n, radial[terms[index]], slopes[terms[index]])
+
+
+@njit(cache=True, nogil=True)
+def same_cutoff(a, b):
+    """Say whether two radial terms have the same cutoff function."""
+    return a[2] == b[2] and a[3] == b[3] and a[4] == b[4]
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def list_triplets(plan, work, group, t, u, j):
+    """List triplets of neighbors of species t and u from row j on; how many, and the next row.
+
+    Only those that can be nonzero are listed, each once.
+    """
+    reach, across = plan.reach[group], plan.reach_across[group] ** 2
+    x, y, z = work.vectors[0], work.vectors[1], work.vectors[2]
+    r, inverse = work.distances, work.inverse
+    n, end = 0, work.blocks[u + 1]
+    while j < work.blocks[t + 1] and n < BATCH:
+        if r[j] < reach:
+            xj, yj, zj, rj, inverse_j = x[j], y[j], z[j], r[j], inverse[j]
+            for k in range(max(work.blocks[u], j + 1) if t == u else work.blocks[u], end):
+                product_ = xj * x[k] + yj * y[k] + zj * z[k]
+                square = rj * rj + r[k] * r[k] - 2.0 * product_
+                work.first[n] = j
+                work.second[n] = k
+                work.cosine[n] = product_ * inverse_j * inverse[k]
+                work.side[n] = square
+                # Written in any case and counted if it matters: a branch would be mispredicted.
+                n += int(r[k] < reach) & int(square < across)
+        j += 1
+    return n, j
+
+
+@njit(cache=True, nogil=True)
+def load_angles(plan, work, group, n):
+    """Compute the angular terms of a batch, and third sides where they matter."""
+    first = plan.angle_starts[group]
+    for a in range(plan.angle_starts[group + 1] - first):
+        term = plan.angular[plan.angles[first + a]]
+        angular_terms(work.cosine, term, n, work.angular[a], work.bends[a])
+    if plan.shapes[plan.shape_starts[group + 1] - 1, 1]:  # shapes with r_jk come last
+        lengths(work.side, n, work.side, work.inverse_side)
+
+
+@njit(cache=True, nogil=True)
+def load_across(plan, work, group, shape, n, out, slopes):
+    """Compute the radial term of the third side and its derivative divided by it."""
+    term = plan.radial[plan.shapes[shape, 0]]
+    fc, dfc = work.parts[14], work.parts[15]
+    known = shape > plan.shape_starts[group] and plan.shapes[shape - 1, 1]
+    if not (known and same_cutoff(plan.radial[plan.shapes[shape - 1, 0]], term)):
+        cutoff_arrays(term, work.side, work.inverse_side, n, fc, dfc)
+    gaussian_arrays(term, work.side, work.inverse_side, fc, dfc, n, out, slopes)
+
+
+@njit(cache=True, nogil=True)
+def add_values(plan, work, group, n, g):
+    """Add a batch's share to the fingerprint g."""
+    load_angles(plan, work, group, n)
+    fa, fb, x, weight = work.parts[1], work.parts[2], work.parts[3], work.parts[4]
+    for shape in range(plan.shape_starts[group], plan.shape_starts[group + 1]):
+        term = plan.shapes[shape, 0]
+        take(work.radial[term], work.first, n, fa)
+        take(work.radial[term], work.second, n, fb)
+        product(fa, fb, n, weight)
+        if plan.shapes[shape, 1]:
+            load_across(plan, work, group, shape, n, x, work.parts[5])
+            product(weight, x, n, weight)
+        for f in range(plan.function_starts[shape], plan.function_starts[shape + 1]):
+            g[plan.functions[f, 1]] += dot(weight, work.angular[plan.functions[f, 0]], n)
 
 
 @njit(cache=True, nogil=True)
 def values(plan, species, starts, kinds, vectors, distances, out_starts, out):
     """Fill the fingerprints of all centers; kinds (n_pairs,) are the neighbors' species."""
-    radial, slopes, ang, dang, x, dx = _scratch(plan, starts)
+    work = make_work(plan, starts)
     for i in range(species.size):
-        s, lo, hi = species[i], starts[i], starts[i + 1]
+        s = species[i]
         g = out[out_starts[i] : out_starts[i] + plan.lengths[s]]
         g[:] = 0.0
-        neighbor_terms(plan, s, lo, hi, kinds, distances, radial, slopes)
-        for j in range(lo, hi):
-            st = s * plan.n_elements + kinds[j]
-            for e in range(plan.pair_starts[st], plan.pair_starts[st + 1]):
-                g[plan.pair_functions[e, 1]] += radial[j - lo, plan.pair_functions[e, 0]]
-            for k in range(j + 1, hi):
-                stu = st * plan.n_elements + kinds[k]
-                if plan.triplet_starts[stu] == plan.triplet_starts[stu + 1]:
+        load_neighbors(plan, work, s, starts[i], starts[i + 1], kinds, vectors, distances)
+        add_pair_values(plan, work, s, g)
+        for t in range(plan.n_elements):
+            for u in range(t, plan.n_elements):
+                group = (s * plan.n_elements + t) * plan.n_elements + u
+                if plan.shape_starts[group] == plan.shape_starts[group + 1]:
                     continue
-                seen, _ = triplet_terms(
-                    plan, stu, vectors[j], vectors[k], distances[j], distances[k], ang, dang, x, dx
-                )
-                if not seen:
-                    continue
-                for e in range(plan.triplet_starts[stu], plan.triplet_starts[stu + 1]):
-                    r, a, jk, slot = plan.triplet_functions[e]
-                    value = radial[j - lo, r] * radial[k - lo, r] * ang[a]
-                    g[slot] += value * x[r] if jk else value
+                j = work.blocks[t]
+                while j < work.blocks[t + 1]:
+                    n, j = list_triplets(plan, work, group, t, u, j)
+                    add_values(plan, work, group, n, g)
+
+
+@njit(cache=True, nogil=True)
+def add_pair_values(plan, work, s, g):
+    """Add the G2 functions of a center."""
+    for t in range(plan.n_elements):
+        st = s * plan.n_elements + t
+        for e in range(plan.pair_starts[st], plan.pair_starts[st + 1]):
+            term, slot = plan.pair_functions[e, 0], plan.pair_functions[e, 1]
+            for j in range(work.blocks[t], work.blocks[t + 1]):
+                g[slot] += work.radial[term, j]
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def add_shape_slopes(work, term, n, h, dh, x, dx, has_across):
+    """Add a shape's share to parts 6 to 9: alpha and gamma without bending, w, and s.
+
+    h and dh are A and A' summed over its functions; both are overwritten.
+    """
+    fa, fb, da, db = work.parts[1], work.parts[2], work.parts[10], work.parts[11]
+    weight = work.parts[12]
+    take(work.radial[term], work.first, n, fa)
+    take(work.radial[term], work.second, n, fb)
+    take(work.slopes[term], work.first, n, da)
+    take(work.slopes[term], work.second, n, db)
+    product(fa, fb, n, weight)
+    if has_across:
+        add_product(weight, dx, h, n, work.parts[9])
+        product(h, x, n, h)
+        product(dh, x, n, dh)
+    add_pair_product(weight, dh, n, work.parts[8])
+    add_product(da, fb, h, n, work.parts[6])
+    add_product(fa, db, h, n, work.parts[7])
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def finish_slopes(work, n):
+    """Turn parts 6 to 9 into alpha (6), gamma (7) and beta (8)."""
+    alpha, gamma, w, s = work.parts[6], work.parts[7], work.parts[8], work.parts[9]
+    inverse_a, inverse_b = work.parts[1], work.parts[2]
+    take(work.inverse, work.first, n, inverse_a)
+    take(work.inverse, work.second, n, inverse_b)
+    for t in range(n):
+        bend = w[t] * work.cosine[t]
+        alpha[t] += s[t] - bend * inverse_a[t] * inverse_a[t]
+        gamma[t] += s[t] - bend * inverse_b[t] * inverse_b[t]
+    for t in range(n):
+        w[t] = w[t] * inverse_a[t] * inverse_b[t] - s[t]
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def add_pulls(work, n, pull):
+    """Add alpha, beta, gamma of a batch to pull (n_neighbors, 4): a vector, and a factor of r."""
+    x, y, z = work.vectors[0], work.vectors[1], work.vectors[2]
+    alpha, gamma, beta = work.parts[6], work.parts[7], work.parts[8]
+    for t in range(n):
+        j, k, b = work.first[t], work.second[t], beta[t]
+        pull[j, 0] += b * x[k]
+        pull[j, 1] += b * y[k]
+        pull[j, 2] += b * z[k]
+        pull[j, 3] += alpha[t]
+        pull[k, 0] += b * x[j]
+        pull[k, 1] += b * y[j]
+        pull[k, 2] += b * z[j]
+        pull[k, 3] += gamma[t]
+
+
+@njit(cache=True, nogil=True)
+def contract_batch(plan, work, group, n, g, pull):
+    """Add a batch's share to dE/d(vector to each neighbor), g being dE/dG of the center."""
+    load_angles(plan, work, group, n)
+    h, dh, x, dx = work.parts[3], work.parts[4], work.parts[5], work.parts[13]
+    work.parts[6:10, :n] = 0.0
+    for shape in range(plan.shape_starts[group], plan.shape_starts[group + 1]):
+        first = plan.function_starts[shape]
+        for f in range(first, plan.function_starts[shape + 1]):
+            angle, slope = plan.functions[f, 0], g[plan.functions[f, 1]]
+            if f == first:
+                scale(slope, work.angular[angle], work.bends[angle], n, h, dh)
+            else:
+                add_scaled(slope, work.angular[angle], work.bends[angle], n, h, dh)
+        has_across = plan.shapes[shape, 1] == 1
+        if has_across:
+            load_across(plan, work, group, shape, n, x, dx)
+        add_shape_slopes(work, plan.shapes[shape, 0], n, h, dh, x, dx, has_across)
+    finish_slopes(work, n)
+    add_pulls(work, n, pull)
 
 
 @njit(cache=True, nogil=True)
@@ -183,56 +323,41 @@ def contract(plan, species, starts, second, kinds, vectors, distances, slope_sta
     """Give dE/dr (n_atoms, 3) and dE/dstrain (3, 3) from dE/dG of every center."""
     gradient = np.zeros((species.size, 3))
     strain = np.zeros((3, 3))
-    radial, slopes, ang, dang, x, dx = _scratch(plan, starts)
-    pull = np.empty((radial.shape[0], 3))  # dE/d(vector to the neighbor)
+    work = make_work(plan, starts)
+    pull = np.empty((work.order.size, 4))
     for i in range(species.size):
-        s, lo, hi = species[i], starts[i], starts[i + 1]
+        s, lo = species[i], starts[i]
         g = slopes_g[slope_starts[i] : slope_starts[i] + plan.lengths[s]]
-        neighbor_terms(plan, s, lo, hi, kinds, distances, radial, slopes)
-        pull[: hi - lo] = 0.0
-        for j in range(lo, hi):
-            st = s * plan.n_elements + kinds[j]
-            weight = 0.0
+        load_neighbors(plan, work, s, lo, starts[i + 1], kinds, vectors, distances)
+        pull[: starts[i + 1] - lo] = 0.0
+        for t in range(plan.n_elements):
+            st = s * plan.n_elements + t
             for e in range(plan.pair_starts[st], plan.pair_starts[st + 1]):
-                weight += g[plan.pair_functions[e, 1]] * slopes[j - lo, plan.pair_functions[e, 0]]
-            for d in range(3):
-                pull[j - lo, d] += weight * vectors[j, d]
-            for k in range(j + 1, hi):
-                stu = st * plan.n_elements + kinds[k]
-                if plan.triplet_starts[stu] == plan.triplet_starts[stu + 1]:
+                term, slope = plan.pair_functions[e, 0], g[plan.pair_functions[e, 1]]
+                for j in range(work.blocks[t], work.blocks[t + 1]):
+                    pull[j, 3] += slope * work.slopes[term, j]
+            for u in range(t, plan.n_elements):
+                group = st * plan.n_elements + u
+                if plan.shape_starts[group] == plan.shape_starts[group + 1]:
                     continue
-                ra, rb = distances[j], distances[k]
-                seen, cosine = triplet_terms(
-                    plan, stu, vectors[j], vectors[k], ra, rb, ang, dang, x, dx
-                )
-                if not seen:
-                    continue
-                aa, ab, bb = 0.0, 0.0, 0.0
-                for e in range(plan.triplet_starts[stu], plan.triplet_starts[stu + 1]):
-                    r, a, jk, slot = plan.triplet_functions[e]
-                    alpha, beta, gamma = triplet_slopes(
-                        ra, rb, cosine,
-                        radial[j - lo, r], slopes[j - lo, r], radial[k - lo, r], slopes[k - lo, r],
-                        ang[a], dang[a], x[r] if jk else 1.0, dx[r] if jk else 0.0,
-                    )  # fmt: skip
-                    aa += g[slot] * alpha
-                    ab += g[slot] * beta
-                    bb += g[slot] * gamma
-                for d in range(3):
-                    pull[j - lo, d] += aa * vectors[j, d] + ab * vectors[k, d]
-                    pull[k - lo, d] += ab * vectors[j, d] + bb * vectors[k, d]
-        for j in range(lo, hi):
+                j = work.blocks[t]
+                while j < work.blocks[t + 1]:
+                    n, j = list_triplets(plan, work, group, t, u, j)
+                    contract_batch(plan, work, group, n, g, pull)
+        for j in range(work.blocks[plan.n_elements]):
+            atom = second[lo + work.order[j]]
             for d in range(3):
-                gradient[second[j], d] += pull[j - lo, d]
-                gradient[i, d] -= pull[j - lo, d]
+                force = pull[j, d] + pull[j, 3] * work.vectors[d, j]
+                gradient[atom, d] += force
+                gradient[i, d] -= force
                 for c in range(3):
-                    strain[d, c] += pull[j - lo, d] * vectors[j, c]
+                    strain[d, c] += force * work.vectors[c, j]
     return gradient, strain
 
 
 @njit(cache=True, nogil=True)
 def pair_blocks(starts, second):
-    """Give each distinct neighbor atom of a center a block.
+    """Give each distinct neighbor atom of each center a block.
 
     Returns center_blocks (n_atoms + 1,), block_atoms (n_blocks,) and block_of_pair (n_pairs,),
     which is -1 for an atom's own images: they move with the center and leave no derivative.
@@ -259,6 +384,24 @@ def pair_blocks(starts, second):
 
 
 @njit(cache=True, nogil=True)
+def differentiate_batch(plan, work, group, n, g, pulls):
+    """Add a batch's share to the fingerprint and to pulls (n_functions, n_neighbors, 4)."""
+    add_values(plan, work, group, n, g)  # leaves the angular terms
+    h, dh, x, dx = work.parts[3], work.parts[4], work.parts[5], work.parts[13]
+    for shape in range(plan.shape_starts[group], plan.shape_starts[group + 1]):
+        has_across = plan.shapes[shape, 1] == 1
+        if has_across:
+            load_across(plan, work, group, shape, n, x, dx)
+        for f in range(plan.function_starts[shape], plan.function_starts[shape + 1]):
+            angle, slot = plan.functions[f, 0], plan.functions[f, 1]
+            scale(1.0, work.angular[angle], work.bends[angle], n, h, dh)
+            work.parts[6:10, :n] = 0.0
+            add_shape_slopes(work, plan.shapes[shape, 0], n, h, dh, x, dx, has_across)
+            finish_slopes(work, n)
+            add_pulls(work, n, pulls[slot])
+
+
+@njit(cache=True, nogil=True)
 def derivatives(
     plan, species, starts, kinds, vectors, distances,
     out_starts, out, block_of_pair, block_starts, blocks, strain,
@@ -267,74 +410,69 @@ def derivatives(
 
     blocks is zeroed where this image's blocks lie; see amp.core.fingerprints for the layout.
     """
-    radial, slopes, ang, dang, x, dx = _scratch(plan, starts)
-    longest = 0
-    for s in range(plan.n_elements):
-        longest = max(longest, plan.lengths[s])
-    work = np.empty((radial.shape[0], 3, longest))  # dG/d(vector to the neighbor)
+    work = make_work(plan, starts)
+    pulls = np.empty((plan.lengths.max(), work.order.size, 4))
     for i in range(species.size):
-        s, lo, hi = species[i], starts[i], starts[i + 1]
-        g = out[out_starts[i] : out_starts[i] + plan.lengths[s]]
+        s, lo = species[i], starts[i]
+        length = plan.lengths[s]
+        g = out[out_starts[i] : out_starts[i] + length]
         g[:] = 0.0
-        work[: hi - lo] = 0.0
-        neighbor_terms(plan, s, lo, hi, kinds, distances, radial, slopes)
-        for j in range(lo, hi):
-            st = s * plan.n_elements + kinds[j]
+        pulls[:length, : starts[i + 1] - lo] = 0.0
+        load_neighbors(plan, work, s, lo, starts[i + 1], kinds, vectors, distances)
+        add_pair_values(plan, work, s, g)
+        for t in range(plan.n_elements):
+            st = s * plan.n_elements + t
             for e in range(plan.pair_starts[st], plan.pair_starts[st + 1]):
-                r, slot = plan.pair_functions[e]
-                g[slot] += radial[j - lo, r]
-                for d in range(3):
-                    work[j - lo, d, slot] += slopes[j - lo, r] * vectors[j, d]
-            for k in range(j + 1, hi):
-                stu = st * plan.n_elements + kinds[k]
-                if plan.triplet_starts[stu] == plan.triplet_starts[stu + 1]:
+                term, slot = plan.pair_functions[e, 0], plan.pair_functions[e, 1]
+                for j in range(work.blocks[t], work.blocks[t + 1]):
+                    pulls[slot, j, 3] += work.slopes[term, j]
+            for u in range(t, plan.n_elements):
+                group = st * plan.n_elements + u
+                if plan.shape_starts[group] == plan.shape_starts[group + 1]:
                     continue
-                ra, rb = distances[j], distances[k]
-                seen, cosine = triplet_terms(
-                    plan, stu, vectors[j], vectors[k], ra, rb, ang, dang, x, dx
-                )
-                if not seen:
-                    continue
-                for e in range(plan.triplet_starts[stu], plan.triplet_starts[stu + 1]):
-                    r, a, jk, slot = plan.triplet_functions[e]
-                    cross = x[r] if jk else 1.0
-                    fa, fb = radial[j - lo, r], radial[k - lo, r]
-                    g[slot] += fa * fb * ang[a] * cross
-                    alpha, beta, gamma = triplet_slopes(
-                        ra, rb, cosine, fa, slopes[j - lo, r], fb, slopes[k - lo, r],
-                        ang[a], dang[a], cross, dx[r] if jk else 0.0,
-                    )  # fmt: skip
-                    for d in range(3):
-                        work[j - lo, d, slot] += alpha * vectors[j, d] + beta * vectors[k, d]
-                        work[k - lo, d, slot] += beta * vectors[j, d] + gamma * vectors[k, d]
-        _store(plan, s, lo, hi, kinds, work, block_of_pair, block_starts, blocks)
+                j = work.blocks[t]
+                while j < work.blocks[t + 1]:
+                    n, j = list_triplets(plan, work, group, t, u, j)
+                    differentiate_batch(plan, work, group, n, g, pulls)
+        resolve_pulls(work, length, pulls)
+        store(plan, s, work, pulls, block_of_pair[lo:], block_starts, blocks)
         if strain.size:
-            _store_strain(plan.lengths[s], lo, hi, vectors, work, strain[6 * out_starts[i] :])
+            store_strain(length, work, pulls, strain[6 * out_starts[i] :])
 
 
 @njit(cache=True, nogil=True)
-def _store(plan, s, lo, hi, kinds, work, block_of_pair, block_starts, blocks):
+def resolve_pulls(work, length, pulls):
+    """Turn factors of r into vectors: the first three columns become dG/d(vector)."""
+    for slot in range(length):
+        for j in range(work.blocks[-1]):
+            for d in range(3):
+                pulls[slot, j, d] += pulls[slot, j, 3] * work.vectors[d, j]
+
+
+@njit(cache=True, nogil=True)
+def store(plan, s, work, pulls, block_of_pair, block_starts, blocks):
     """Add a center's derivatives to the blocks of the atoms that its neighbors are images of."""
-    for j in range(lo, hi):
-        block = block_of_pair[j]
-        if block < 0:
-            continue
-        st = s * plan.n_elements + kinds[j]
-        first, last = plan.slot_starts[st], plan.slot_starts[st + 1]
-        width = last - first
-        start = block_starts[block]
-        for d in range(3):
-            for c in range(width):
-                blocks[start + d * width + c] += work[j - lo, d, plan.slots[first + c]]
+    for t in range(plan.n_elements):
+        st = s * plan.n_elements + t
+        first, width = plan.slot_starts[st], plan.slot_starts[st + 1] - plan.slot_starts[st]
+        for j in range(work.blocks[t], work.blocks[t + 1]):
+            block = block_of_pair[work.order[j]]
+            if block < 0:
+                continue
+            start = block_starts[block]
+            for d in range(3):
+                for c in range(width):
+                    blocks[start + d * width + c] += pulls[plan.slots[first + c], j, d]
 
 
 @njit(cache=True, nogil=True)
-def _store_strain(length, lo, hi, vectors, work, strain):
+def store_strain(length, work, pulls, strain):
     """Fill dG/dstrain of a center, (6, length), Voigt order xx yy zz yz xz xy."""
-    strain[: 6 * length] = 0.0
-    for j in range(lo, hi):
-        for voigt in range(6):
-            d = voigt if voigt < 3 else (1 if voigt == 3 else 0)
-            c = voigt if voigt < 3 else (1 if voigt == 5 else 2)
-            for slot in range(length):
-                strain[voigt * length + slot] += work[j - lo, d, slot] * vectors[j, c]
+    for voigt in range(6):
+        d = voigt if voigt < 3 else (1 if voigt == 3 else 0)
+        c = voigt if voigt < 3 else (1 if voigt == 5 else 2)
+        for slot in range(length):
+            total = 0.0
+            for j in range(work.blocks[-1]):
+                total += pulls[slot, j, d] * work.vectors[c, j]
+            strain[voigt * length + slot] = total

@@ -23,25 +23,27 @@ class Plan(NamedTuple):
     """Tables of terms and functions; a tuple of arrays, so that kernels take it whole.
 
     s is the species of the center, t and u those of neighbors, n the number of elements.
+    Angular functions are grouped by (s, t, u), t <= u, at index (s n + t) n + u.  Those of a group
+    that share the radial term are a shape; the rest of such a function is one angular term.
     """
 
     n_elements: int
-    lengths: IntArray  # (n,)             functions per element
+    lengths: IntArray  # (n,)              functions per element
     cutoff: float  # largest cutoff (Å)
     radial: FloatArray  # (n_radial, 5)    eta / rc^2, offset, rc, cutoff code, cutoff gamma
-    angular: FloatArray  # (n_angular, 3)   gamma, zeta, 2^(1 - zeta)
+    angular: FloatArray  # (n_angular, 3)  gamma, zeta, 2^(1 - zeta)
     term_starts: IntArray  # (n^2 + 1,)    radial terms that center s needs of neighbor t: s n + t
     terms: IntArray
     pair_starts: IntArray  # (n^2 + 1,)    G2 functions of (s, t): s n + t
     pair_functions: IntArray  # (., 2)     radial term, slot
-    angle_starts: IntArray  # (n^3 + 1,)   angular terms of (s, t, u): (s n + t) n + u
+    angle_starts: IntArray  # (n^3 + 1,)   angular terms of a group
     angles: IntArray
-    across_starts: IntArray  # (n^3 + 1,)  radial terms of r_jk needed by (s, t, u)
-    across: IntArray
-    triplet_starts: IntArray  # (n^3 + 1,) G4 and G5 functions of (s, t, u)
-    triplet_functions: IntArray  # (., 4)  radial term, angular term, has r_jk, slot
-    triplet_cutoffs: FloatArray  # (n^3,)  largest cutoff of those
-    needs_across: IntArray  # (n^3,)       1 where all of those are G4: nothing beyond r_jk = cutoff
+    shape_starts: IntArray  # (n^3 + 1,)   shapes of a group
+    shapes: IntArray  # (n_shapes, 2)      radial term, 1 if the third side has it too (G4)
+    function_starts: IntArray  # (n_shapes + 1,)
+    functions: IntArray  # (., 2)          place among the group's angular terms, slot
+    reach: FloatArray  # (n^3,)            largest cutoff of a group
+    reach_across: FloatArray  # (n^3,)     the same for r_jk; infinite if there is a G5
     slot_starts: IntArray  # (n^2 + 1,)    functions of s that see t
     slots: IntArray
 
@@ -62,48 +64,47 @@ def make_plan(
     """
     species = {element: index for index, element in enumerate(elements)}
     n = len(elements)
-    radial = _Table()
-    angular = _Table()
-    pairs: list[list[list[int]]] = [[] for _ in range(n**2)]
-    triplets: list[list[list[int]]] = [[] for _ in range(n**3)]
+    radial, angular = _Table(), _Table()
+    pairs: list[list[tuple[int, int]]] = [[] for _ in range(n**2)]
+    groups: list[list[_Angular]] = [[] for _ in range(n**3)]
     slots: list[list[int]] = [[] for _ in range(n**2)]
     for s, element in enumerate(elements):
         for slot, function in enumerate(Gs[element]):
-            term = radial.add(_radial_key(function, cutoff))
-            seen = [function["element"]] if function["type"] == "G2" else function["elements"]
+            is_pair = function["type"] == "G2"
+            seen = [function["element"]] if is_pair else function["elements"]
             if not set(seen) <= set(species):
                 continue
-            kinds = sorted({species[symbol] for symbol in seen})
-            for t in kinds:
-                slots[s * n + t].append(slot)
-            if function["type"] == "G2":
-                pairs[s * n + kinds[0]].append([term, slot])
-                continue
-            angle = angular.add(_angular_key(function))
-            entry = [term, angle, int(function["type"] == "G4"), slot]
-            t, u = kinds[0], kinds[-1]
-            for place in {(t, u), (u, t)}:
-                triplets[(s * n + place[0]) * n + place[1]].append(entry)
-    radial_table = radial.array(5)
+            term = radial.add(_radial_key(function, cutoff))
+            t, u = min(species[x] for x in seen), max(species[x] for x in seen)
+            for kind in {t, u}:
+                slots[s * n + kind].append(slot)
+            if is_pair:
+                pairs[s * n + t].append((term, slot))
+            else:
+                angle = angular.add(_angular_key(function))
+                entry = _Angular(term, function["type"] == "G4", angle, slot)
+                groups[(s * n + t) * n + u].append(entry)
+    terms = radial.array(5)
     return Plan(
         n_elements=n,
         lengths=np.array([len(Gs[element]) for element in elements], dtype=np.int64),
-        cutoff=float(radial_table[:, 2].max(initial=cutoff.Rc if len(radial_table) == 0 else 0.0)),
-        radial=radial_table,
+        cutoff=float(terms[:, 2].max(initial=0.0)) or cutoff.Rc,
+        radial=terms,
         angular=angular.array(3),
-        **_ragged("term_starts", "terms", _terms(pairs, triplets, n)),
+        **_ragged("term_starts", "terms", _terms(pairs, groups, terms, n)),
         **_ragged("pair_starts", "pair_functions", pairs, 2),
-        **_ragged("angle_starts", "angles", [sorted({e[1] for e in es}) for es in triplets]),
-        **_ragged(
-            "across_starts", "across", [sorted({e[0] for e in es if e[2]}) for es in triplets]
-        ),
-        **_ragged("triplet_starts", "triplet_functions", triplets, 4),
-        triplet_cutoffs=np.array(
-            [max((radial_table[e[0], 2] for e in es), default=0.0) for es in triplets]
-        ),
-        needs_across=np.array([int(all(e[2] for e in es)) for es in triplets], dtype=np.int64),
+        **_shapes(groups, terms),
         **_ragged("slot_starts", "slots", slots),
     )
+
+
+class _Angular(NamedTuple):
+    """One angular function in terms of the tables."""
+
+    term: int
+    has_across: bool
+    angle: int
+    slot: int
 
 
 class _Table:
@@ -136,13 +137,49 @@ def _angular_key(function: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def _terms(
-    pairs: list[list[list[int]]], triplets: list[list[list[int]]], n: int
+    pairs: Sequence[Sequence[tuple[int, int]]],
+    groups: Sequence[Sequence[_Angular]],
+    terms: FloatArray,
+    n: int,
 ) -> list[list[int]]:
-    """List the radial terms that a center of species s needs of a neighbor of species t."""
-    return [
-        sorted({e[0] for e in pairs[st]} | {e[0] for u in range(n) for e in triplets[st * n + u]})
-        for st in range(n**2)
+    """List the radial terms that a center needs of a neighbor, those of one cutoff together."""
+    needed: list[set[int]] = [{term for term, _ in entries} for entries in pairs]
+    for index, group in enumerate(groups):
+        s, t, u = index // n**2, index // n % n, index % n
+        for kind in (t, u):
+            needed[s * n + kind] |= {entry.term for entry in group}
+    return [sorted(found, key=lambda term: tuple(terms[term, 2:])) for found in needed]
+
+
+def _shapes(groups: Sequence[Sequence[_Angular]], terms: FloatArray) -> dict[str, Any]:
+    """Arrange angular functions by group, then by shape."""
+    angles = [sorted({entry.angle for entry in group}) for group in groups]
+    shapes = [
+        sorted(
+            {(entry.term, entry.has_across) for entry in group},
+            key=lambda shape: (shape[1], *terms[shape[0], 2:]),  # one cutoff function together
+        )
+        for group in groups
     ]
+    functions = [
+        [(angles[i].index(e.angle), e.slot) for e in group if (e.term, e.has_across) == shape]
+        for i, group in enumerate(groups)
+        for shape in shapes[i]
+    ]
+    rows = [[(term, int(has_across)) for term, has_across in found] for found in shapes]
+    reach = [max((terms[e.term, 2] for e in group), default=0.0) for group in groups]
+    return {
+        **_ragged("angle_starts", "angles", angles),
+        **_ragged("shape_starts", "shapes", rows, 2),
+        **_ragged("function_starts", "functions", functions, 2),
+        "reach": np.array(reach),
+        "reach_across": np.array(
+            [
+                most if all(entry.has_across for entry in group) else np.inf
+                for most, group in zip(reach, groups, strict=True)
+            ]
+        ),
+    }
 
 
 def _ragged(
