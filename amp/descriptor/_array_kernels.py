@@ -128,7 +128,7 @@ def _cosine_cutoff(r, rc, n, fc, slopes):
 @njit(cache=True, nogil=True)
 def _polynomial_cutoff(r, rc, gamma, n, fc, slopes):
     for i in range(n):
-        x = min(r[i] / rc, 1.0)
+        x = max(min(r[i] / rc, 1.0), 1e-100)  # p is not finite at 0 where gamma is below 2
         p = x ** (gamma - 2.0)
         fc[i] = 1.0 + p * x * x * (gamma * x - (gamma + 1.0))
         slopes[i] = gamma * (gamma + 1.0) * p * (x - 1.0) / (rc * rc)

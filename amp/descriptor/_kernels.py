@@ -57,9 +57,10 @@ def cutoff_values(distances, code, rc, gamma):
     n = distances.size
     out = np.empty((2, n))
     term = np.array([0.0, 0.0, rc, code, gamma])
-    inverse = 1.0 / np.maximum(distances, 1e-300)  # times distance: 0 at the origin
-    cutoff_arrays(term, distances, inverse, n, out[0], out[1])
-    out[1] *= distances
+    # Within bounds in which derivative / r times r is the derivative.
+    r = np.minimum(np.maximum(distances, 1e-150), 2.0 * rc)
+    cutoff_arrays(term, r, 1.0 / r, n, out[0], out[1])
+    out[1] *= r
     return out
 
 

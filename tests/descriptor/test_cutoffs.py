@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 
 from amp.core.errors import ParameterError, UnknownNameError
-from amp.descriptor import _kernels
 from amp.descriptor.cutoffs import Cosine, Cutoff, Polynomial, Quintic, Tanh3, cutoffs, dict2cutoff
 from amp.testing import derivative
 
@@ -105,18 +104,6 @@ def test_numbers_give_numbers_and_arrays_give_arrays_of_their_shape():
         assert result.shape == (2, 3)
         assert_array_equal(result.ravel(), [one(x) for x in r.ravel()])
     assert_array_equal(function([1.0, 2.0]), [function(1.0), function(2.0)])
-
-
-@pytest.mark.parametrize("function", FUNCTIONS, ids=name_of)
-def test_compiled_and_interpreted_kernels_agree(function):
-    for r in (0.0, 1e-3, 2.0, RADIUS - 1e-6, RADIUS, 7.0):
-        arguments = (r, function.Rc, function.code, float(function.gamma))
-        assert_allclose(
-            _kernels.cutoff_function(*arguments),
-            _kernels.cutoff_function.py_func(*arguments),
-            rtol=1e-13,
-            atol=1e-16,
-        )
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=name_of)

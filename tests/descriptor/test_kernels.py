@@ -92,32 +92,3 @@ def test_every_other_atom_in_reach_has_one_block_and_own_images_none(kernel):
     assert_array_equal(center_blocks, [0, 2, 3, 3])
     assert_array_equal(atoms, [1, 2, 0])
     assert_array_equal(block_of_pair, [0, -1, 1, 0, 2, 2])
-
-
-@pytest.mark.parametrize("kernel", [_kernels.power, _kernels.power.py_func])
-@pytest.mark.parametrize(
-    ("base", "exponent", "expected"),
-    [
-        (1.7, 0.0, 1.0), (0.0, 0.0, 1.0), (1.7, 1.0, 1.7), (-0.5, 3.0, -0.125),
-        (1.3, 64.0, 1.3**64), (1.01, 65.0, 1.01**65), (2.0, 2.5, 2.0**2.5), (-1e-17, 2.5, 0.0),
-        (0.0, 1.5, 0.0),
-    ],
-)  # fmt: skip
-def test_powers_are_right_and_a_base_below_zero_counts_as_zero(kernel, base, exponent, expected):
-    assert kernel(base, exponent) == pytest.approx(expected, rel=1e-14)
-
-
-@pytest.mark.parametrize("kernel", [_kernels.angular_term, _kernels.angular_term.py_func])
-@pytest.mark.parametrize("zeta", [1.0, 1.5, 2.0, 4.0, 16.0])
-@pytest.mark.parametrize("gamma", [1.0, -1.0, -0.7, 1.6])
-def test_angular_term_and_its_derivative_follow_the_formula(kernel, zeta, gamma):
-    term = np.array([gamma, zeta, 2.0 ** (1.0 - zeta)])
-    for cosine in (-0.99, -0.5, 0.0, 0.3, 0.95):
-        base = 1 + gamma * cosine
-        if base < 0 and zeta != int(zeta):
-            base = 0.0
-        value, slope = kernel(cosine, term)
-        assert value == pytest.approx(2 ** (1 - zeta) * base**zeta, rel=1e-13)
-        assert slope == pytest.approx(
-            2 ** (1 - zeta) * zeta * gamma * base ** (zeta - 1), rel=1e-13, abs=1e-15
-        )
