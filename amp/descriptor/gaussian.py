@@ -326,8 +326,8 @@ class Gaussian:
     def _ready(self) -> _Compiled:
         """Compile the settings, anew when they were replaced."""
         p = self.parameters
-        now = (id(p.cutoff), id(p.Gs), id(p.elements))
-        if self._compiled is None or self._compiled.settings != now:
+        now = (p.cutoff, p.Gs, p.elements)
+        if self._compiled is None or not self._compiled.is_of(now):
             if p.elements is None or p.Gs is None:
                 raise ParameterError(
                     "The Gaussian descriptor does not know its elements yet: train it, give it "
@@ -357,7 +357,7 @@ class _Compiled:
         Gs: Mapping[str, Sequence[SymmetryFunction]],
         elements: tuple[str, ...],
         cutoff: Cutoff,
-        settings: tuple[int, ...],
+        settings: tuple[Any, ...],
     ) -> None:
         self.settings = settings
         self.elements = elements
@@ -365,3 +365,7 @@ class _Compiled:
         self.species_of_number = np.full(len(SYMBOLS), -1, dtype=np.int64)
         for index, symbol in enumerate(elements):
             self.species_of_number[ATOMIC_NUMBERS[symbol]] = index
+
+    def is_of(self, settings: tuple[Any, ...]) -> bool:
+        """Say whether these are the very objects compiled (kept, so that none takes their id)."""
+        return all(a is b for a, b in zip(self.settings, settings, strict=True))

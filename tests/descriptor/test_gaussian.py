@@ -28,6 +28,7 @@ OWN_CUTOFFS = [
     {"type": "G2", "element": "O", "eta": 0.5, "cutoff": Polynomial(4.4, gamma=3)},
     {"type": "G4", "elements": ["H", "O"], "eta": 0.1, "gamma": 1.0, "zeta": 2.0, "cutoff": 2.9},
     {"type": "G4", "elements": ["O", "H"], "eta": 0.1, "gamma": 1.0, "zeta": 2.0},
+    {"type": "G5", "elements": ["O", "H"], "eta": 0.1, "gamma": 1.0, "zeta": 1.0, "cutoff": 4.4},
     {"type": "G5", "elements": ["C", "H"], "eta": 0.1, "gamma": 1, "zeta": 1.5,
      "cutoff": Tanh3(5.7).todict()},
     {"type": "G5", "elements": ["C", "C"], "eta": 0.1, "gamma": -1, "zeta": 3, "offset": 0.5,
@@ -240,10 +241,18 @@ def test_one_list_of_functions_serves_all_elements():
 def test_settings_may_be_replaced_at_any_time():
     descriptor = Gaussian(cutoff=4.0)
     descriptor.prepare(["H"])
-    descriptor.parameters.cutoff = Cosine(5.0).todict()
-    assert descriptor.cutoff == 5.0
+    hydrogen = {"a": molecule("H2")}
+    assert descriptor.fingerprint_images(hydrogen).layout.size == 16
+    cutoffs = {radius: Cosine(radius).todict() for radius in (4.0, 4.5, 5.0, 5.5)}
+    for radius, cutoff in 5 * list(cutoffs.items()):
+        descriptor.parameters.cutoff = dict(cutoffs[4.0])  # forgotten before it was used
+        descriptor.parameters.cutoff = dict(cutoff)
+        assert descriptor.cutoff == radius
     descriptor.parameters.Gs = {"H": make_symmetry_functions(["H"], "G2", [1.0])}
-    assert descriptor.fingerprint_images({"a": molecule("H2")}).layout.size == 2
+    assert descriptor.fingerprint_images(hydrogen).layout.size == 2
+    descriptor.parameters.elements = ["H", "O"]
+    descriptor.parameters.Gs = make_symmetry_functions(["H", "O"], "G2", [1.0])
+    assert descriptor.elements == ("H", "O")
 
 
 def test_elements_of_the_first_images_are_those_it_knows():
@@ -304,7 +313,7 @@ def test_summary_lists_cutoff_and_every_function():
     descriptor.prepare(["C", "H"])
     text = "\n".join(descriptor.summary())
     assert "Cutoff function: Polynomial(Rc=5.0, gamma=4)" in text
-    assert "7 symmetry functions of C:" in text
+    assert "8 symmetry functions of C:" in text
     assert "G5, C-C, eta = 0.1, gamma = -1, zeta = 3, offset = 0.5" in text
 
 
