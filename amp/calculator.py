@@ -71,6 +71,7 @@ class Amp(Calculator):
         self.envcommand = envcommand
         self.logging = logging
         self._neighbors: NeighborList | None = None
+        self._computed_with: tuple[Any, ...] = ()
 
     # ASE's base class takes a label apart into folder and prefix, and makes it absolute; file
     # names here are the label as it was given plus an ending.
@@ -175,6 +176,17 @@ class Amp(Calculator):
             keep_log=self.logging, threads=threads,
         )  # fmt: skip
 
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """List what changed since the last calculation; new parameters of the model count too."""
+        changes: list[str] = super().check_state(atoms, tol)
+        if self.results and not _same(self._computed_with, self._parameters()):
+            changes.append("parameters")
+        return changes
+
+    def _parameters(self) -> tuple[Any, ...]:
+        """Give the settings objects of both parts: setting one anew makes another object."""
+        return (*self.descriptor.parameters.values(), *self.model.parameters.values())
+
     def calculate(
         self,
         atoms: Atoms | None = None,
@@ -223,6 +235,7 @@ class Amp(Calculator):
             if with_volume:
                 results["stress"] = _voigt(gradient.strain) / structure.get_volume()
         self.results.update(results)
+        self._computed_with = self._parameters()
 
     def _neighbor_list(self) -> NeighborList:
         """Keep one neighbor list as long as the cutoff stays."""
@@ -230,6 +243,11 @@ class Amp(Calculator):
         if self._neighbors is None or self._neighbors.cutoff != cutoff:
             self._neighbors = NeighborList(cutoff)
         return self._neighbors
+
+
+def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Compare by identity: parameters may be large, and equal ones give equal results anyway."""
+    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
 
 
 def _voigt(strain: np.ndarray) -> np.ndarray:

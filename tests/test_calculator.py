@@ -631,3 +631,14 @@ def test_label_is_kept_as_it_was_given(cuo):
     calc = Amp(cuo.descriptor, cuo.model, "some/folder/name")
     assert calc.label == calc.dblabel == "some/folder/name"
     assert Amp(cuo.descriptor, cuo.model, None, "db").dblabel == "db"
+
+
+def test_new_parameters_of_the_model_are_seen_by_atoms_that_have_a_result(oxide):
+    calc = potential_for(oxide)
+    oxide.calc = calc
+    before = oxide.get_potential_energy()
+    vector = calc.model.vector
+    vector[-2] += 1.0  # the intercept of the last element
+    calc.model.vector = vector
+    n_of_that_element = sum(s == calc.model.elements[-1] for s in oxide.symbols)
+    assert oxide.get_potential_energy() == pytest.approx(before + n_of_that_element, abs=1e-9)

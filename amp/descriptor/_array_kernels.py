@@ -64,7 +64,7 @@ def exponential(x):
     f = (x - k * _LN2_HIGH) - k * _LN2_LOW
     high = _E8 + f * (_E9 + f * (_E10 + f * (_E11 + f * (_E12 + f * _E13))))
     low = _E2 + f * (_E3 + f * (_E4 + f * (_E5 + f * (_E6 + f * (_E7 + f * high)))))
-    return (1.0 + f * (1.0 + f * low)) * _float_of_bits((np.int64(k) + 1023) << 52)
+    return (1.0 + f * (1.0 + f * low)) * _float_of_bits((np.int64(k) + 1023) << 52)  # type: ignore[call-arg]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)

@@ -184,7 +184,7 @@ def _shapes(groups: Sequence[Sequence[_Angular]], terms: FloatArray) -> dict[str
 
 def _ragged(
     starts: str, values: str, lists: Sequence[Sequence[Any]], width: int = 0
-) -> dict[str, IntArray]:
+) -> dict[str, Any]:
     """Concatenate lists of unequal length and give the offsets of each."""
     flat = np.array([row for rows in lists for row in rows], dtype=np.int64)
     offsets = np.concatenate([[0], np.cumsum([len(rows) for rows in lists])]).astype(np.int64)

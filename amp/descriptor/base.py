@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from amp.core.fingerprints import Fingerprints
 from amp.core.neighbors import NeighborPairs
+from amp.core.parameters import Parameters
 from amp.core.registry import Registry
 from amp.core.typing import FloatArray, IntArray
 
@@ -27,6 +28,8 @@ class Gradient:
 @runtime_checkable
 class Descriptor(Protocol):
     """What every descriptor owes the calculator and the trainer."""
+
+    parameters: Parameters  # settings
 
     @property
     def cutoff(self) -> float:

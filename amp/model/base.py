@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 from amp.core.fingerprints import Fingerprints
+from amp.core.parameters import Parameters
 from amp.core.registry import Registry
 from amp.core.typing import FloatArray
 
@@ -27,6 +28,7 @@ class Evaluation(Protocol):
 class Model(Protocol):
     """What every model owes the calculator and the trainer."""
 
+    parameters: Parameters  # settings; what training settles is set anew, never in place
     vector: FloatArray  # all parameters that training changes, flat
     device: str | None  # where torch trains it; None for training without torch
 

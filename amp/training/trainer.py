@@ -162,6 +162,9 @@ def _gather(descriptor: Any, model: Any, images: Any, say: Log) -> _Gathered:
     _settle_elements(descriptor, hashed)
     for line in descriptor.summary():
         say(line)
+    strangers = set(model.lossfunction.image_weights) - set(hashed)
+    if strangers:
+        say(f"image_weights names {len(strangers)} images that are not among these.")
     duplicates = getattr(hashed, "metadata", {}).get("duplicates", {})
     references = collect_references(hashed, demand, model.lossfunction, duplicates)
     return _Gathered(hashed, references, demand)
@@ -263,6 +266,7 @@ class _Run:
         # With raise_ConvergenceOccurred=False the optimizer goes on beyond the criteria.
         if converged or problem.loss.is_converged(terms):
             write_potential(self.files.trained, self.descriptor, self.model)
+            Path(self.files.untrained).unlink(missing_ok=True)  # of the run that this continued
             self.log(f"Converged. Potential: {self.files.trained}")
             return terms
         write_potential(self.files.untrained, self.descriptor, self.model)
