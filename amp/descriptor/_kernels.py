@@ -60,7 +60,7 @@ def cutoff_values(distances, code, rc, gamma):
     # Within bounds in which derivative / r times r is the derivative.
     r = np.minimum(np.maximum(distances, 1e-150), 2.0 * rc)
     cutoff_arrays(term, r, 1.0 / r, n, out[0], out[1])
-    out[1] *= r
+    out[1] = out[1] * r + 0.0  # no minus zero
     return out
 
 

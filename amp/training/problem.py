@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from amp.core.errors import ConvergenceOccurred, IterationLimitReached
+from amp.core.errors import ConvergenceOccurred
 from amp.core.typing import FloatArray
 from amp.model.loss import LossFunction, LossTerms
 
@@ -74,17 +74,16 @@ class TrainingProblem:
         if latest is not None and same and (latest[2] is not None or not self.wants_gradient):
             return latest
         point = np.array(vector, dtype=float)
+        before = self.loss.latest
         try:
             result = self.loss.get_loss(point, lossprime=self.wants_gradient)
         except ConvergenceOccurred:
             self.converged = True
-            self._remember(point)
             raise
-        except IterationLimitReached:
-            self._remember(point)
-            raise
+        finally:  # also when Ctrl-C comes between the evaluation and its line in the log
+            if self.loss.latest is not before:
+                self._remember(point)
         self._latest = (point, result["loss"], result["dloss_dparameters"])
-        self._remember(point)
         if self.after_step is not None:
             self.after_step(self)
         return self._latest
