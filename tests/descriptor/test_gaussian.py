@@ -26,6 +26,7 @@ OWN_CUTOFFS = [
     {"type": "G2", "element": "H", "eta": 4.0, "offset": 1.0, "cutoff": 3.3},
     {"type": "G2", "element": "H", "eta": 4.0, "offset": 1.0},
     {"type": "G2", "element": "O", "eta": 0.5, "cutoff": Polynomial(4.4, gamma=3)},
+    {"type": "G2", "element": "O", "eta": 0.5, "cutoff": Polynomial(4.4, gamma=5)},
     {"type": "G4", "elements": ["H", "O"], "eta": 0.1, "gamma": 1.0, "zeta": 2.0, "cutoff": 2.9},
     {"type": "G4", "elements": ["O", "H"], "eta": 0.1, "gamma": 1.0, "zeta": 2.0},
     {"type": "G5", "elements": ["O", "H"], "eta": 0.1, "gamma": 1.0, "zeta": 1.0, "cutoff": 4.4},
@@ -313,7 +314,7 @@ def test_summary_lists_cutoff_and_every_function():
     descriptor.prepare(["C", "H"])
     text = "\n".join(descriptor.summary())
     assert "Cutoff function: Polynomial(Rc=5.0, gamma=4)" in text
-    assert "8 symmetry functions of C:" in text
+    assert "9 symmetry functions of C:" in text
     assert "G5, C-C, eta = 0.1, gamma = -1, zeta = 3, offset = 0.5" in text
 
 
