@@ -86,6 +86,8 @@ def cutoff_arrays(term, r, inverse, n, fc, slopes):
         _polynomial_cutoff(r, term[2], term[4], n, fc, slopes)
     elif code == 2:
         _quintic_cutoff(r, term[2], n, fc, slopes)
+    elif code == 4:
+        _smoothstep_cutoff(r, term[2], int(term[4]), n, fc, slopes)
     else:
         _tanh_cutoff(r, inverse, term[2], n, fc, slopes)
 
@@ -140,6 +142,30 @@ def _quintic_cutoff(r, rc, n, fc, slopes):
         x = min(r[i] / rc, 1.0)
         fc[i] = 1.0 + x * x * x * (-10.0 + x * (15.0 - 6.0 * x))
         slopes[i] = -30.0 * x * (1.0 - x) * (1.0 - x) / (rc * rc)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _smoothstep_cutoff(r, rc, order, n, fc, slopes):
+    """With y = 1 - x: y^(N+1) sum C(N+k, k) x^k, and -(2N+1) C(2N, N) x^N y^N."""
+    top = 1.0  # C(2N, N)
+    for k in range(1, order + 1):
+        top *= (order + k) / k
+    factor = -(2 * order + 1) * top / (rc * rc)
+    for i in range(n):
+        x = min(r[i] / rc, 1.0)
+        y = 1.0 - x
+        coefficient = top
+        total = top
+        power = 1.0  # (x y)^(N-1)
+        end = y  # y^(N+1)
+        for k in range(order, 0, -1):
+            coefficient *= k / (order + k)
+            total = total * x + coefficient
+            end *= y
+            if k > 1:
+                power *= x * y
+        fc[i] = end * total
+        slopes[i] = factor * power * y
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})

@@ -53,7 +53,7 @@ BATCH = 256  # triplets listed before they are worked on; some rows of 8 bytes f
 
 @njit(cache=True, nogil=True)
 def cutoff_values(distances, code, rc, gamma):
-    """Cutoff function and derivative, shape (2, n_distances)."""
+    """Cutoff function (code: see cutoffs.py) and its derivative, shape (2, n_distances)."""
     n = distances.size
     out = np.empty((2, n))
     term = np.array([0.0, 0.0, rc, code, gamma])

@@ -11,7 +11,16 @@ import numpy.typing as npt
 from amp.core.errors import ParameterError
 from amp.core.registry import Registry
 
-__all__ = ["Cosine", "Cutoff", "Polynomial", "Quintic", "Tanh3", "cutoffs", "dict2cutoff"]
+__all__ = [
+    "Cosine",
+    "Cutoff",
+    "Polynomial",
+    "Quintic",
+    "Smoothstep",
+    "Tanh3",
+    "cutoffs",
+    "dict2cutoff",
+]
 
 cutoffs: Registry = Registry("cutoff function")
 
@@ -30,7 +39,7 @@ class Cutoff:
         If the radius is not a positive finite number.
     """
 
-    code = -1  # how kernels know the function; see _kernels.cutoff_function
+    code = -1  # how kernels know the function; see _array_kernels.cutoff_arrays
 
     def __init__(self, Rc: float) -> None:
         self.Rc = float(Rc)
@@ -41,7 +50,7 @@ class Cutoff:
 
     @property
     def gamma(self) -> float:
-        """Exponent of the polynomial cutoff; 0 for functions that have none."""
+        """Exponent or order, by which kernels tell polynomials apart; 0 for other functions."""
         return 0.0
 
     def __call__(self, Rij: npt.ArrayLike) -> Any:
@@ -163,6 +172,51 @@ class Tanh3(Cutoff):
     """
 
     code = 3
+
+
+@cutoffs.register("Smoothstep")
+class Smoothstep(Cutoff):
+    """Smoothstep polynomial of odd degree 2 N + 1, the flattest at both ends of its degree [1]_.
+
+    (1 - x)^(N+1) times the sum of C(N+k, k) x^k for k from 0 to N, with x = r / Rc.  Order 1 is
+    `Polynomial` with gamma 2, order 2 is `Quintic`; orders 1 to 4 are the cutoff types 5 to 8 of
+    n2p2.
+
+    Parameters
+    ----------
+    Rc : float
+        Cutoff radius (Å).
+    order : int, default 3
+        N, 1 or more: how many derivatives vanish at the origin and at the cutoff.
+
+    Raises
+    ------
+    ParameterError
+        If the radius is not positive or the order no whole number from 1 to 20.
+
+    References
+    ----------
+    .. [1] M. P. Bircher, A. Singraber, C. Dellago, Mach. Learn.: Sci. Technol. 2, 035026 (2021).
+    """
+
+    code = 4
+
+    def __init__(self, Rc: float, order: int = 3) -> None:
+        super().__init__(Rc)
+        if order not in range(1, 21):
+            raise ParameterError(
+                f"Smoothstep cutoff: order must be a whole number from 1 to 20, not {order!r}."
+            )
+        self.order = int(order)
+
+    @property
+    def gamma(self) -> float:
+        """The order, as a number for the kernels."""
+        return float(self.order)
+
+    def todict(self) -> dict[str, Any]:
+        """Describe the function as `{'name': ..., 'kwargs': {...}}`."""
+        return {"name": "Smoothstep", "kwargs": {"Rc": self.Rc, "order": self.order}}
 
 
 def dict2cutoff(dct: Mapping[str, Any] | Cutoff | float) -> Cutoff:

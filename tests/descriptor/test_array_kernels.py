@@ -1,13 +1,14 @@
 """The arithmetic on arrays against the formulas, compiled and interpreted."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from amp.descriptor import _array_kernels as arrays
-from amp.descriptor.cutoffs import Cosine, Polynomial, Quintic, Tanh3
+from amp.descriptor.cutoffs import Cosine, Polynomial, Quintic, Smoothstep, Tanh3
 
 RC = 5.0
 
@@ -22,8 +23,27 @@ def exact_cutoff(function, r):
         return 1 + g * x ** (g + 1) - (g + 1) * x**g, g * (g + 1) * (x**g - x ** (g - 1)) / RC
     if isinstance(function, Quintic):
         return 1 - 10 * x**3 + 15 * x**4 - 6 * x**5, -30 * (x * (1 - x)) ** 2 / RC
+    if isinstance(function, Smoothstep):
+        return exact_smoothstep(function.order, x)
     t = math.tanh(1 - x)
     return t**3, -3 * t**2 * (1 - t**2) / RC
+
+
+# Powers of x and their coefficients, multiplied out.
+SMOOTHSTEPS = {
+    1: {0: 1, 2: -3, 3: 2},
+    2: {0: 1, 3: -10, 4: 15, 5: -6},
+    3: {0: 1, 4: -35, 5: 84, 6: -70, 7: 20},
+    4: {0: 1, 5: -126, 6: 420, 7: -540, 8: 315, 9: -70},
+}
+
+
+def exact_smoothstep(order, x):
+    """Add up the powers in rational numbers: in floating point little is left near the cutoff."""
+    x = Fraction(x)
+    terms = SMOOTHSTEPS[order].items()
+    slope = sum(k * c * x ** (k - 1) for k, c in terms if k)
+    return float(sum(c * x**k for k, c in terms)), float(slope / Fraction(RC))
 
 
 def test_exponential_is_exact_to_the_last_digits():
@@ -42,7 +62,7 @@ def compiled_exponential(x):
 
 @pytest.mark.parametrize(
     "function", [Cosine(RC), Polynomial(RC), Polynomial(RC, 2.5), Polynomial(RC, 1), Quintic(RC),
-                 Tanh3(RC)], ids=repr
+                 Tanh3(RC), *(Smoothstep(RC, order) for order in SMOOTHSTEPS)], ids=repr
 )  # fmt: skip
 def test_cutoff_functions_follow_their_definitions(function):
     r = np.concatenate([np.linspace(0.3, RC, 200, endpoint=False), [RC, RC + 1e-9, 7.0, 100.0]])

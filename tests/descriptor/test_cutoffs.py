@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from amp.core.errors import ParameterError, UnknownNameError
-from amp.descriptor.cutoffs import Cosine, Cutoff, Polynomial, Quintic, Tanh3, cutoffs, dict2cutoff
+from amp.descriptor.cutoffs import (
+    Cosine,
+    Cutoff,
+    Polynomial,
+    Quintic,
+    Smoothstep,
+    Tanh3,
+    cutoffs,
+    dict2cutoff,
+)
 from amp.testing import derivative
 
 RADIUS = 5.0
@@ -18,6 +27,7 @@ FUNCTIONS = [
     Polynomial(RADIUS, gamma=3.5),
     Quintic(RADIUS),
     Tanh3(RADIUS),
+    *(Smoothstep(RADIUS, order) for order in (1, 3, 4, 5)),
 ]
 
 # The formulas of the docstrings and their derivatives in x = r / Rc, worked out by hand.
@@ -33,6 +43,12 @@ FORMULAS = {
     "Quintic": (
         lambda x, g: 1 - 10 * x**3 + 15 * x**4 - 6 * x**5,
         lambda x, g: -30 * x**2 + 60 * x**3 - 30 * x**4,
+    ),
+    "Smoothstep": (
+        lambda x, n: (
+            (1 - x) ** (n + 1) * sum(math.comb(int(n) + k, k) * x**k for k in range(int(n) + 1))
+        ),
+        lambda x, n: -(2 * n + 1) * math.comb(2 * int(n), int(n)) * (x * (1 - x)) ** n,
     ),
     "Tanh3": (
         lambda x, g: math.tanh(1 - x) ** 3,
@@ -81,6 +97,19 @@ def test_weights_fall_from_the_origin_to_the_cutoff(function):
     assert (np.diff(function(r)) < 0.0).all()
     assert (function.prime(r[1:-1]) < 0.0).all()
     assert function(0.0) == pytest.approx(math.tanh(1) ** 3 if type(function) is Tanh3 else 1.0)
+
+
+def test_lowest_smoothsteps_are_functions_with_names_of_their_own():
+    r = np.linspace(0.0, RADIUS, 101)
+    for order, same in ((1, Polynomial(RADIUS, gamma=2)), (2, Quintic(RADIUS))):
+        assert_allclose(Smoothstep(RADIUS, order)(r), same(r), rtol=0, atol=2e-15)
+        assert_allclose(Smoothstep(RADIUS, order).prime(r), same.prime(r), rtol=0, atol=2e-15)
+
+
+@pytest.mark.parametrize("order", [0, -1, 2.5, 21, math.nan, "3"])
+def test_order_of_a_smoothstep_must_be_a_small_whole_number(order):
+    with pytest.raises(ParameterError, match="order must be a whole number from 1 to 20"):
+        Smoothstep(5.0, order=order)
 
 
 def test_quintic_has_no_kink_in_its_second_derivative():
@@ -139,7 +168,7 @@ def test_function_or_number_stands_for_itself():
 
 
 def test_every_function_is_registered_under_its_name():
-    assert set(cutoffs) == {"Cosine", "Polynomial", "Quintic", "Tanh3"}
+    assert set(cutoffs) == {"Cosine", "Polynomial", "Quintic", "Smoothstep", "Tanh3"}
     for name, function in cutoffs.items():
         assert function.__name__ == name
         assert issubclass(function, Cutoff)
