@@ -19,7 +19,7 @@ from amp.core.errors import (
     ParameterError,
     UnsupportedElementError,
 )
-from amp.descriptor.cutoffs import Cosine, Polynomial, Quintic, Tanh3
+from amp.descriptor.cutoffs import Cosine, Polynomial, Quintic, Smoothstep, Tanh3
 from amp.descriptor.gaussian import Gaussian, make_symmetry_functions
 from amp.model.neuralnetwork import NeuralNetwork
 from amp.testing import (
@@ -32,7 +32,13 @@ from amp.testing import (
     seeds,
 )
 
-CUTOFFS = [Cosine(5.0), Polynomial(5.0, gamma=3), Quintic(5.0), Tanh3(5.0)]
+CUTOFFS = [
+    Cosine(5.0),
+    Polynomial(5.0, gamma=3),
+    Quintic(5.0),
+    Tanh3(5.0),
+    Smoothstep(5.0, order=4),
+]
 
 
 def shaken(atoms, seed=0, size=0.08):

@@ -10,15 +10,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 from amp.core.errors import ImageError, ParameterError, UnsupportedElementError
 from amp.core.images import hash_images
 from amp.core.neighbors import neighbor_pairs
-from amp.descriptor.cutoffs import Cosine, Polynomial, Quintic, Tanh3, dict2cutoff
+from amp.descriptor.cutoffs import Cosine, Polynomial, Quintic, Smoothstep, Tanh3, dict2cutoff
 from amp.descriptor.gaussian import Gaussian, make_symmetry_functions
 from amp.testing import ELEMENTS, DescriptorSuite, clusters, crystals
 
 
 def angular(kind, **more):
-    """A few G4 or G5 functions of all element pairs, with exponents that are not whole."""
+    """A few G4 or G5 functions of all element pairs, with exponents whole and not."""
+    zetas = {"G4": [1.0, 2.5, 4], "G5": [2.0, 1.5, 8, 16.0]}[kind]
     return make_symmetry_functions(
-        ELEMENTS, kind, [0.01, 2.0], zetas=[1.0, 2.5, 4], gammas=[1.0, -0.7, -1.0], **more
+        ELEMENTS, kind, [0.01, 2.0], zetas=zetas, gammas=[1.0, -0.7, -1.0], **more
     )
 
 
@@ -51,6 +52,10 @@ class TestGaussianWithQuinticCutoff(DescriptorSuite):
 
 class TestGaussianWithTanhCutoff(DescriptorSuite):
     descriptor = Gaussian(cutoff=Tanh3(5.0))
+
+
+class TestGaussianWithSmoothstepCutoff(DescriptorSuite):
+    descriptor = Gaussian(cutoff=Smoothstep(5.0))
 
 
 class TestGaussianOfG2WithOffsets(DescriptorSuite):
@@ -206,6 +211,7 @@ def test_atom_alone_in_a_small_cell_sees_its_own_images_and_feels_no_force_from_
         (Polynomial(6.0, gamma=5.0), Polynomial(6.0, gamma=5.0)),
         ({"name": "Polynomial", "kwargs": {"Rc": 6.0, "gamma": 2}}, Polynomial(6.0, gamma=2)),
         ({"name": "Tanh3", "kwargs": {"Rc": 6.0}}, Tanh3(6.0)),
+        ({"name": "Smoothstep", "kwargs": {"Rc": 6.0, "order": 2}}, Smoothstep(6.0, order=2)),
     ],
 )
 def test_cutoff_is_a_number_a_function_or_its_dict(cutoff, expected):
