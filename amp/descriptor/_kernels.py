@@ -27,123 +27,112 @@ from numba import njit
 from amp.core.typing import FloatArray, IntArray
 from amp.descriptor._array_kernels import (
     FAST,
-    add_pair_product,
     add_product,
-    add_scaled,
+    add_triple_product,
     angular_terms,
-    cutoff_arrays,
-    dot,
-    gaussian_arrays,
+    combine,
+    cutoff_row,
+    gaussian_row,
     lengths,
     product,
-    scale,
     take,
+    weigh,
 )
 
-__all__ = [
-    "contract",
-    "cutoff_values",
-    "derivatives",
-    "pair_blocks",
-    "values",
-]
+__all__ = ["contract", "cutoff_values", "derivatives", "pair_blocks", "values"]
 
-BATCH = 256  # triplets listed before they are worked on; some rows of 8 bytes fit the L1 cache
+BATCH = 256  # triplets listed before they are worked on; their rows should fit the L1 cache
+
+# Rows of Work.neighbors
+X, Y, Z, R, INVERSE, DOT, SQUARE = range(7)
+# Rows of Work.triplets
+FIRST, SECOND = range(2)
+# Rows of Work.parts: of a triplet, then of one shape of functions, then sums over shapes
+(COSINE, SIDE, INVERSE_SIDE, INVERSE_A, INVERSE_B,
+ FA, FB, DA, DB, ACROSS, D_ACROSS, FC, DFC, WEIGHT, H, DH,
+ ALPHA, GAMMA, W, S, N_PARTS) = range(21)  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
 def cutoff_values(distances, code, rc, gamma):
     """Cutoff function (code: see cutoffs.py) and its derivative, shape (2, n_distances)."""
     n = distances.size
-    out = np.empty((2, n))
-    term = np.array([0.0, 0.0, rc, code, gamma])
-    # Within bounds in which derivative / r times r is the derivative.
-    r = np.minimum(np.maximum(distances, 1e-150), 2.0 * rc)
-    cutoff_arrays(term, r, 1.0 / r, n, out[0], out[1])
-    out[1] = out[1] * r + 0.0  # no minus zero
-    return out
+    rows = np.empty((4, n))
+    terms = np.array([[0.0, 0.0, rc, code, gamma]])
+    for i in range(n):  # within bounds in which derivative / r times r is the derivative
+        rows[0, i] = min(max(distances[i], 1e-150), 2.0 * rc)
+        rows[1, i] = 1.0 / rows[0, i]
+    cutoff_row(terms, 0, rows, 0, 1, 0, n, rows, 2, 3)
+    for i in range(n):
+        rows[3, i] = rows[3, i] * rows[0, i] + 0.0  # no minus zero
+    return rows[2:]
 
 
 class Work(NamedTuple):
     """Arrays for one center at a time: its neighbors sorted by species, and a batch of triplets."""
 
-    order: IntArray  # (most,)       pair of each neighbor, counted from the center's first
-    blocks: IntArray  # (n + 1,)     neighbors of species t: blocks[t]:blocks[t + 1]
-    vectors: FloatArray  # (3, most) to the neighbor
-    distances: FloatArray  # (most,)
-    inverse: FloatArray  # (most,)   1 / distance
-    radial: FloatArray  # (n_radial, most) terms
-    slopes: FloatArray  # (n_radial, most) their derivatives divided by the distance
-    first: IntArray  # (batch,)      neighbor a of a triplet
-    second: IntArray  # (batch,)     neighbor b
-    cosine: FloatArray  # (batch,)
-    side: FloatArray  # (batch,)     r_jk; squared until load_sides
-    inverse_side: FloatArray  # (batch,)
+    order: IntArray  # (most,)     pair of each neighbor, counted from the center's first
+    blocks: IntArray  # (n + 1,)   neighbors of species t: blocks[t]:blocks[t + 1]
+    neighbors: FloatArray  # (7, most)
+    radial: FloatArray  # (n_radial, most)  radial terms
+    slopes: FloatArray  # (n_radial, most)  their derivatives divided by the distance
+    triplets: IntArray  # (2, batch)        neighbors a and b of each
+    parts: FloatArray  # (N_PARTS, batch)
     angular: FloatArray  # (n_angles, batch)
     bends: FloatArray  # (n_angles, batch)  derivatives of the angular terms
-    parts: FloatArray  # (16, batch) intermediate results
 
 
 @njit(cache=True, nogil=True)
 def make_work(plan, starts):
     """Allocate for the center with most neighbors."""
-    most = 1
+    most, angles = 1, 1
     for i in range(starts.size - 1):
         most = max(most, starts[i + 1] - starts[i])
-    angles = 1
     for group in range(plan.angle_starts.size - 1):
         angles = max(angles, plan.angle_starts[group + 1] - plan.angle_starts[group])
-    batch = BATCH + most
-    n_radial = plan.radial.shape[0]
+    batch, n_radial = BATCH + most, plan.radial.shape[0]
     return Work(
-        np.empty(most, np.int64), np.empty(plan.n_elements + 1, np.int64),
-        np.empty((3, most)), np.empty(most), np.empty(most),
+        np.empty(most, np.int64), np.empty(plan.n_elements + 1, np.int64), np.empty((7, most)),
         np.empty((n_radial, most)), np.empty((n_radial, most)),
-        np.empty(batch, np.int64), np.empty(batch, np.int64), np.empty(batch), np.empty(batch),
-        np.empty(batch),
-        np.empty((angles, batch)), np.empty((angles, batch)), np.empty((16, batch)),
+        np.empty((2, batch), np.int64), np.empty((N_PARTS, max(batch, most))),
+        np.empty((angles, batch)), np.empty((angles, batch)),
     )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
 def load_neighbors(plan, work, s, lo, hi, kinds, vectors, distances):
     """Sort a center's neighbors by species and compute the radial terms that it needs of them."""
-    count = 0
+    rows, count = work.neighbors, 0
     for t in range(plan.n_elements):
         work.blocks[t] = count
         for p in range(lo, hi):
             if kinds[p] == t:
                 work.order[count] = p - lo
-                work.distances[count] = distances[p]
-                work.inverse[count] = 1.0 / distances[p]
-                for d in range(3):
-                    work.vectors[d, count] = vectors[p, d]
+                rows[X, count] = vectors[p, 0]
+                rows[Y, count] = vectors[p, 1]
+                rows[Z, count] = vectors[p, 2]
+                rows[R, count] = distances[p]
+                rows[INVERSE, count] = 1.0 / distances[p]
                 count += 1
     work.blocks[plan.n_elements] = count
     for t in range(plan.n_elements):
-        st = s * plan.n_elements + t
-        a, b = work.blocks[t], work.blocks[t + 1]
-        load_radial(
-            plan, plan.terms[plan.term_starts[st] : plan.term_starts[st + 1]], b - a,
-            work.distances[a:], work.inverse[a:], work.radial[:, a:], work.slopes[:, a:],
-            work.parts[0], work.parts[1],
-        )  # fmt: skip
+        st, a = s * plan.n_elements + t, work.blocks[t]
+        n, last = work.blocks[t + 1] - a, -1
+        for index in range(plan.term_starts[st], plan.term_starts[st + 1] if n else 0):
+            term = plan.terms[index]
+            if last < 0 or not same_cutoff(plan.radial, last, term):
+                cutoff_row(plan.radial, term, rows, R, INVERSE, a, n, work.parts, FC, DFC)
+            gaussian_row(
+                plan.radial, term, rows, R, INVERSE, a, n, work.parts, FC, DFC,
+                work.radial, term, work.slopes, term,
+            )  # fmt: skip
+            last = term
 
 
 @njit(cache=True, nogil=True)
-def load_radial(plan, terms, n, r, inverse, radial, slopes, fc, dfc):
-    """Compute some radial terms at n distances; the cutoff function only where it changes."""
-    for index in range(terms.size):
-        term = plan.radial[terms[index]]
-        if index == 0 or not same_cutoff(plan.radial[terms[index - 1]], term):
-            cutoff_arrays(term, r, inverse, n, fc, dfc)
-        gaussian_arrays(term, r, inverse, fc, dfc, n, radial[terms[index]], slopes[terms[index]])
-
-
-@njit(cache=True, nogil=True)
-def same_cutoff(a, b):
+def same_cutoff(terms, a, b):
     """Say whether two radial terms have the same cutoff function."""
-    return a[2] == b[2] and a[3] == b[3] and a[4] == b[4]
+    return terms[a, 2] == terms[b, 2] and terms[a, 3] == terms[b, 3] and terms[a, 4] == terms[b, 4]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
@@ -153,23 +142,35 @@ def list_triplets(plan, work, group, t, u, j):
     Only those that can be nonzero are listed, each once.
     """
     reach, across = plan.reach[group], plan.reach_across[group] ** 2
-    x, y, z = work.vectors[0], work.vectors[1], work.vectors[2]
-    r, inverse = work.distances, work.inverse
-    n, end = 0, work.blocks[u + 1]
+    rows, triplets, parts = work.neighbors, work.triplets, work.parts
+    n, begin, end = 0, work.blocks[u], work.blocks[u + 1]
     while j < work.blocks[t + 1] and n < BATCH:
-        if r[j] < reach:
-            xj, yj, zj, rj, inverse_j = x[j], y[j], z[j], r[j], inverse[j]
-            for k in range(max(work.blocks[u], j + 1) if t == u else work.blocks[u], end):
-                product_ = xj * x[k] + yj * y[k] + zj * z[k]
-                square = rj * rj + r[k] * r[k] - 2.0 * product_
-                work.first[n] = j
-                work.second[n] = k
-                work.cosine[n] = product_ * inverse_j * inverse[k]
-                work.side[n] = square
+        if rows[R, j] < reach:
+            first = max(begin, j + 1) if t == u else begin
+            measure_row(rows, j, first, end)
+            row_begin = n
+            for k in range(first, end):
+                triplets[SECOND, n] = k
+                parts[COSINE, n] = rows[DOT, k]
+                parts[SIDE, n] = rows[SQUARE, k]
                 # Written in any case and counted if it matters: a branch would be mispredicted.
-                n += int(r[k] < reach) & int(square < across)
+                n += int(rows[R, k] < reach) & int(rows[SQUARE, k] < across)
+            for i in range(row_begin, n):
+                triplets[FIRST, i] = j
         j += 1
     return n, j
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def measure_row(rows, j, first, end):
+    """Compute the cosine at the center and the squared third side for j and each of k."""
+    x, y, z, r, inverse = rows[X, j], rows[Y, j], rows[Z, j], rows[R, j], rows[INVERSE, j]
+    for k in range(first, end):
+        rows[DOT, k] = x * rows[X, k] + y * rows[Y, k] + z * rows[Z, k]
+    for k in range(first, end):
+        rows[SQUARE, k] = r * r + rows[R, k] * rows[R, k] - 2.0 * rows[DOT, k]
+    for k in range(first, end):
+        rows[DOT, k] *= inverse * rows[INVERSE, k]
 
 
 @njit(cache=True, nogil=True)
@@ -177,38 +178,63 @@ def load_angles(plan, work, group, n):
     """Compute the angular terms of a batch, and third sides where they matter."""
     first = plan.angle_starts[group]
     for a in range(plan.angle_starts[group + 1] - first):
-        term = plan.angular[plan.angles[first + a]]
-        angular_terms(work.cosine, term, n, work.angular[a], work.bends[a])
+        angular_terms(
+            plan.angular, plan.angles[first + a], work.parts, COSINE, n,
+            work.angular, work.bends, a,
+        )  # fmt: skip
     if plan.shapes[plan.shape_starts[group + 1] - 1, 1]:  # shapes with r_jk come last
-        lengths(work.side, n, work.side, work.inverse_side)
+        lengths(work.parts, SIDE, INVERSE_SIDE, n)
 
 
 @njit(cache=True, nogil=True)
-def load_across(plan, work, group, shape, n, out, slopes):
+def load_across(plan, work, group, shape, n):
     """Compute the radial term of the third side and its derivative divided by it."""
-    term = plan.radial[plan.shapes[shape, 0]]
-    fc, dfc = work.parts[14], work.parts[15]
+    term = plan.shapes[shape, 0]
     known = shape > plan.shape_starts[group] and plan.shapes[shape - 1, 1]
-    if not (known and same_cutoff(plan.radial[plan.shapes[shape - 1, 0]], term)):
-        cutoff_arrays(term, work.side, work.inverse_side, n, fc, dfc)
-    gaussian_arrays(term, work.side, work.inverse_side, fc, dfc, n, out, slopes)
+    if not (known and same_cutoff(plan.radial, plan.shapes[shape - 1, 0], term)):
+        cutoff_row(plan.radial, term, work.parts, SIDE, INVERSE_SIDE, 0, n, work.parts, FC, DFC)
+    gaussian_row(
+        plan.radial, term, work.parts, SIDE, INVERSE_SIDE, 0, n, work.parts, FC, DFC,
+        work.parts, ACROSS, work.parts, D_ACROSS,
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def four_functions(plan, f, last):
+    """Give the angular rows and slots of up to four functions from f on; slots beyond are -1."""
+    functions = plan.functions
+    b, c, d = min(f + 1, last - 1), min(f + 2, last - 1), min(f + 3, last - 1)
+    return (
+        (functions[f, 0], functions[b, 0], functions[c, 0], functions[d, 0]),
+        (
+            functions[f, 1],
+            functions[b, 1] if f + 1 < last else -1,
+            functions[c, 1] if f + 2 < last else -1,
+            functions[d, 1] if f + 3 < last else -1,
+        ),
+    )
 
 
 @njit(cache=True, nogil=True)
 def add_values(plan, work, group, n, g):
     """Add a batch's share to the fingerprint g."""
     load_angles(plan, work, group, n)
-    fa, fb, x, weight = work.parts[1], work.parts[2], work.parts[3], work.parts[4]
+    parts = work.parts
     for shape in range(plan.shape_starts[group], plan.shape_starts[group + 1]):
         term = plan.shapes[shape, 0]
-        take(work.radial[term], work.first, n, fa)
-        take(work.radial[term], work.second, n, fb)
-        product(fa, fb, n, weight)
+        take(work.radial, term, work.triplets, FIRST, n, parts, FA)
+        take(work.radial, term, work.triplets, SECOND, n, parts, FB)
+        product(parts, FA, FB, n, WEIGHT)
         if plan.shapes[shape, 1]:
-            load_across(plan, work, group, shape, n, x, work.parts[5])
-            product(weight, x, n, weight)
-        for f in range(plan.function_starts[shape], plan.function_starts[shape + 1]):
-            g[plan.functions[f, 1]] += dot(weight, work.angular[plan.functions[f, 0]], n)
+            load_across(plan, work, group, shape, n)
+            product(parts, WEIGHT, ACROSS, n, WEIGHT)
+        last = plan.function_starts[shape + 1]
+        for f in range(plan.function_starts[shape], last, 4):
+            four, slots = four_functions(plan, f, last)
+            sums = weigh(work.angular, four, parts, WEIGHT, n)
+            for i in range(4):
+                if slots[i] >= 0:
+                    g[slots[i]] += sums[i]
 
 
 @njit(cache=True, nogil=True)
@@ -238,85 +264,105 @@ def add_pair_values(plan, work, s, g):
     for t in range(plan.n_elements):
         st = s * plan.n_elements + t
         for e in range(plan.pair_starts[st], plan.pair_starts[st + 1]):
-            term, slot = plan.pair_functions[e, 0], plan.pair_functions[e, 1]
+            term, total = plan.pair_functions[e, 0], 0.0
             for j in range(work.blocks[t], work.blocks[t + 1]):
-                g[slot] += work.radial[term, j]
-
-
-@njit(cache=True, nogil=True, fastmath=FAST)
-def add_shape_slopes(work, term, n, h, dh, x, dx, has_across):
-    """Add a shape's share to parts 6 to 9: alpha and gamma without bending, w, and s.
-
-    h and dh are A and A' summed over its functions; both are overwritten.
-    """
-    fa, fb, da, db = work.parts[1], work.parts[2], work.parts[10], work.parts[11]
-    weight = work.parts[12]
-    take(work.radial[term], work.first, n, fa)
-    take(work.radial[term], work.second, n, fb)
-    take(work.slopes[term], work.first, n, da)
-    take(work.slopes[term], work.second, n, db)
-    product(fa, fb, n, weight)
-    if has_across:
-        add_product(weight, dx, h, n, work.parts[9])
-        product(h, x, n, h)
-        product(dh, x, n, dh)
-    add_pair_product(weight, dh, n, work.parts[8])
-    add_product(da, fb, h, n, work.parts[6])
-    add_product(fa, db, h, n, work.parts[7])
-
-
-@njit(cache=True, nogil=True, fastmath=FAST)
-def finish_slopes(work, n):
-    """Turn parts 6 to 9 into alpha (6), gamma (7) and beta (8)."""
-    alpha, gamma, w, s = work.parts[6], work.parts[7], work.parts[8], work.parts[9]
-    inverse_a, inverse_b = work.parts[1], work.parts[2]
-    take(work.inverse, work.first, n, inverse_a)
-    take(work.inverse, work.second, n, inverse_b)
-    for t in range(n):
-        bend = w[t] * work.cosine[t]
-        alpha[t] += s[t] - bend * inverse_a[t] * inverse_a[t]
-        gamma[t] += s[t] - bend * inverse_b[t] * inverse_b[t]
-    for t in range(n):
-        w[t] = w[t] * inverse_a[t] * inverse_b[t] - s[t]
-
-
-@njit(cache=True, nogil=True, fastmath=FAST)
-def add_pulls(work, n, pull):
-    """Add alpha, beta, gamma of a batch to pull (n_neighbors, 4): a vector, and a factor of r."""
-    x, y, z = work.vectors[0], work.vectors[1], work.vectors[2]
-    alpha, gamma, beta = work.parts[6], work.parts[7], work.parts[8]
-    for t in range(n):
-        j, k, b = work.first[t], work.second[t], beta[t]
-        pull[j, 0] += b * x[k]
-        pull[j, 1] += b * y[k]
-        pull[j, 2] += b * z[k]
-        pull[j, 3] += alpha[t]
-        pull[k, 0] += b * x[j]
-        pull[k, 1] += b * y[j]
-        pull[k, 2] += b * z[j]
-        pull[k, 3] += gamma[t]
+                total += work.radial[term, j]
+            g[plan.pair_functions[e, 1]] += total
 
 
 @njit(cache=True, nogil=True)
-def contract_batch(plan, work, group, n, g, pull):
+def load_shape(work, term, n):
+    """Fetch what a shape's slopes need of both neighbors."""
+    take(work.radial, term, work.triplets, FIRST, n, work.parts, FA)
+    take(work.radial, term, work.triplets, SECOND, n, work.parts, FB)
+    take(work.slopes, term, work.triplets, FIRST, n, work.parts, DA)
+    take(work.slopes, term, work.triplets, SECOND, n, work.parts, DB)
+    product(work.parts, FA, FB, n, WEIGHT)
+
+
+@njit(cache=True, nogil=True)
+def add_shape_slopes(parts, n, has_across):
+    """Add a shape's share to alpha and gamma without bending, to w and to s.
+
+    H and DH are A and A' summed over its functions; both are overwritten.
+    """
+    if has_across:
+        add_triple_product(parts, WEIGHT, D_ACROSS, H, n, S)
+        product(parts, H, ACROSS, n, H)
+        product(parts, DH, ACROSS, n, DH)
+    add_product(parts, WEIGHT, DH, n, W)
+    add_triple_product(parts, DA, FB, H, n, ALPHA)
+    add_triple_product(parts, FA, DB, H, n, GAMMA)
+
+
+@njit(cache=True, nogil=True)
+def load_inverses(work, n):
+    """Fetch 1 over the distances of both neighbors."""
+    take(work.neighbors, INVERSE, work.triplets, FIRST, n, work.parts, INVERSE_A)
+    take(work.neighbors, INVERSE, work.triplets, SECOND, n, work.parts, INVERSE_B)
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def finish_slopes(parts, n):
+    """Add bending and the third side to alpha and gamma, and turn w into beta."""
+    for t in range(n):
+        bend = parts[W, t] * parts[COSINE, t]
+        parts[ALPHA, t] += parts[S, t] - bend * parts[INVERSE_A, t] * parts[INVERSE_A, t]
+    for t in range(n):
+        bend = parts[W, t] * parts[COSINE, t]
+        parts[GAMMA, t] += parts[S, t] - bend * parts[INVERSE_B, t] * parts[INVERSE_B, t]
+    for t in range(n):
+        parts[W, t] = parts[W, t] * parts[INVERSE_A, t] * parts[INVERSE_B, t] - parts[S, t]
+
+
+@njit(cache=True, nogil=True)
+def clear_sums(parts, n):
+    """Set alpha, gamma, w and s to 0."""
+    for row in (ALPHA, GAMMA, W, S):
+        for t in range(n):
+            parts[row, t] = 0.0
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def add_pulls(work, n, pulls, slot):
+    """Add alpha, beta, gamma of a batch to pulls[slot], (n_neighbors, 4): vector, factor of r."""
+    rows, parts, triplets = work.neighbors, work.parts, work.triplets
+    for t in range(n):
+        j, k, b = triplets[FIRST, t], triplets[SECOND, t], parts[W, t]
+        pulls[slot, j, 0] += b * rows[X, k]
+        pulls[slot, j, 1] += b * rows[Y, k]
+        pulls[slot, j, 2] += b * rows[Z, k]
+        pulls[slot, j, 3] += parts[ALPHA, t]
+        pulls[slot, k, 0] += b * rows[X, j]
+        pulls[slot, k, 1] += b * rows[Y, j]
+        pulls[slot, k, 2] += b * rows[Z, j]
+        pulls[slot, k, 3] += parts[GAMMA, t]
+
+
+@njit(cache=True, nogil=True)
+def contract_batch(plan, work, group, n, g, pulls):
     """Add a batch's share to dE/d(vector to each neighbor), g being dE/dG of the center."""
     load_angles(plan, work, group, n)
-    h, dh, x, dx = work.parts[3], work.parts[4], work.parts[5], work.parts[13]
-    work.parts[6:10, :n] = 0.0
+    clear_sums(work.parts, n)
     for shape in range(plan.shape_starts[group], plan.shape_starts[group + 1]):
-        first = plan.function_starts[shape]
-        for f in range(first, plan.function_starts[shape + 1]):
-            angle, slope = plan.functions[f, 0], g[plan.functions[f, 1]]
-            if f == first:
-                scale(slope, work.angular[angle], work.bends[angle], n, h, dh)
-            else:
-                add_scaled(slope, work.angular[angle], work.bends[angle], n, h, dh)
-        has_across = plan.shapes[shape, 1] == 1
-        if has_across:
-            load_across(plan, work, group, shape, n, x, dx)
-        add_shape_slopes(work, plan.shapes[shape, 0], n, h, dh, x, dx, has_across)
-    finish_slopes(work, n)
-    add_pulls(work, n, pull)
+        first, last = plan.function_starts[shape], plan.function_starts[shape + 1]
+        for f in range(first, last, 4):
+            four, slots = four_functions(plan, f, last)
+            factors = (
+                g[slots[0]],
+                g[slots[1]] if slots[1] >= 0 else 0.0,
+                g[slots[2]] if slots[2] >= 0 else 0.0,
+                g[slots[3]] if slots[3] >= 0 else 0.0,
+            )
+            combine(work.angular, four, factors, n, work.parts, H, f == first)
+            combine(work.bends, four, factors, n, work.parts, DH, f == first)
+        load_shape(work, plan.shapes[shape, 0], n)
+        if plan.shapes[shape, 1]:
+            load_across(plan, work, group, shape, n)
+        add_shape_slopes(work.parts, n, plan.shapes[shape, 1] == 1)
+    load_inverses(work, n)
+    finish_slopes(work.parts, n)
+    add_pulls(work, n, pulls, 0)
 
 
 @njit(cache=True, nogil=True)
@@ -325,18 +371,18 @@ def contract(plan, species, starts, second, kinds, vectors, distances, slope_sta
     gradient = np.zeros((species.size, 3))
     strain = np.zeros((3, 3))
     work = make_work(plan, starts)
-    pull = np.empty((work.order.size, 4))
+    pulls = np.empty((1, work.order.size, 4))
     for i in range(species.size):
         s, lo = species[i], starts[i]
         g = slopes_g[slope_starts[i] : slope_starts[i] + plan.lengths[s]]
         load_neighbors(plan, work, s, lo, starts[i + 1], kinds, vectors, distances)
-        pull[: starts[i + 1] - lo] = 0.0
+        pulls[0, : starts[i + 1] - lo] = 0.0
         for t in range(plan.n_elements):
             st = s * plan.n_elements + t
             for e in range(plan.pair_starts[st], plan.pair_starts[st + 1]):
                 term, slope = plan.pair_functions[e, 0], g[plan.pair_functions[e, 1]]
                 for j in range(work.blocks[t], work.blocks[t + 1]):
-                    pull[j, 3] += slope * work.slopes[term, j]
+                    pulls[0, j, 3] += slope * work.slopes[term, j]
             for u in range(t, plan.n_elements):
                 group = st * plan.n_elements + u
                 if plan.shape_starts[group] == plan.shape_starts[group + 1]:
@@ -344,15 +390,15 @@ def contract(plan, species, starts, second, kinds, vectors, distances, slope_sta
                 j = work.blocks[t]
                 while j < work.blocks[t + 1]:
                     n, j = list_triplets(plan, work, group, t, u, j)
-                    contract_batch(plan, work, group, n, g, pull)
+                    contract_batch(plan, work, group, n, g, pulls)
+        resolve_pulls(work, 1, pulls)
         for j in range(work.blocks[plan.n_elements]):
             atom = second[lo + work.order[j]]
             for d in range(3):
-                force = pull[j, d] + pull[j, 3] * work.vectors[d, j]
-                gradient[atom, d] += force
-                gradient[i, d] -= force
+                gradient[atom, d] += pulls[0, j, d]
+                gradient[i, d] -= pulls[0, j, d]
                 for c in range(3):
-                    strain[d, c] += force * work.vectors[c, j]
+                    strain[d, c] += pulls[0, j, d] * work.neighbors[c, j]
     return gradient, strain
 
 
@@ -387,19 +433,22 @@ def pair_blocks(starts, second):
 @njit(cache=True, nogil=True)
 def differentiate_batch(plan, work, group, n, g, pulls):
     """Add a batch's share to the fingerprint and to pulls (n_functions, n_neighbors, 4)."""
-    add_values(plan, work, group, n, g)  # leaves the angular terms
-    h, dh, x, dx = work.parts[3], work.parts[4], work.parts[5], work.parts[13]
+    add_values(plan, work, group, n, g)  # leaves angular terms and lengths of third sides
+    load_inverses(work, n)
     for shape in range(plan.shape_starts[group], plan.shape_starts[group + 1]):
-        has_across = plan.shapes[shape, 1] == 1
-        if has_across:
-            load_across(plan, work, group, shape, n, x, dx)
+        load_shape(work, plan.shapes[shape, 0], n)
+        if plan.shapes[shape, 1]:
+            load_across(plan, work, group, shape, n)
         for f in range(plan.function_starts[shape], plan.function_starts[shape + 1]):
             angle, slot = plan.functions[f, 0], plan.functions[f, 1]
-            scale(1.0, work.angular[angle], work.bends[angle], n, h, dh)
-            work.parts[6:10, :n] = 0.0
-            add_shape_slopes(work, plan.shapes[shape, 0], n, h, dh, x, dx, has_across)
-            finish_slopes(work, n)
-            add_pulls(work, n, pulls[slot])
+            for t in range(n):
+                work.parts[H, t] = work.angular[angle, t]
+            for t in range(n):
+                work.parts[DH, t] = work.bends[angle, t]
+            clear_sums(work.parts, n)
+            add_shape_slopes(work.parts, n, plan.shapes[shape, 1] == 1)
+            finish_slopes(work.parts, n)
+            add_pulls(work, n, pulls, slot)
 
 
 @njit(cache=True, nogil=True)
@@ -447,7 +496,7 @@ def resolve_pulls(work, length, pulls):
     for slot in range(length):
         for j in range(work.blocks[-1]):
             for d in range(3):
-                pulls[slot, j, d] += pulls[slot, j, 3] * work.vectors[d, j]
+                pulls[slot, j, d] += pulls[slot, j, 3] * work.neighbors[d, j]
 
 
 @njit(cache=True, nogil=True)
@@ -475,5 +524,5 @@ def store_strain(length, work, pulls, strain):
         for slot in range(length):
             total = 0.0
             for j in range(work.blocks[-1]):
-                total += pulls[slot, j, d] * work.vectors[c, j]
+                total += pulls[slot, j, d] * work.neighbors[c, j]
             strain[voigt * length + slot] = total

@@ -54,10 +54,10 @@ def test_exponential_is_exact_to_the_last_digits():
 
 def compiled_exponential(x):
     """Reach the exponential through the loop that inlines it: no cutoff, no offset."""
-    one, out, slopes = np.ones(1), np.empty(1), np.empty(1)
-    term = np.array([-x, 0.0, RC, 0.0, 0.0])
-    arrays.gaussian_arrays(term, one, one, one, np.zeros(1), 1, out, slopes)
-    return out[0]
+    rows = np.array([[1.0], [1.0], [1.0], [0.0], [np.nan], [np.nan]])
+    terms = np.array([[-x, 0.0, RC, 0.0, 0.0]])
+    arrays.gaussian_row(terms, 0, rows, 0, 1, 0, 1, rows, 2, 3, rows, 4, rows, 5)
+    return rows[4, 0]
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,10 @@ def compiled_exponential(x):
 )  # fmt: skip
 def test_cutoff_functions_follow_their_definitions(function):
     r = np.concatenate([np.linspace(0.3, RC, 200, endpoint=False), [RC, RC + 1e-9, 7.0, 100.0]])
-    fc, slopes = np.empty_like(r), np.empty_like(r)
-    term = np.array([0.0, 0.0, RC, function.code, function.gamma])
-    arrays.cutoff_arrays(term, r, 1 / r, len(r), fc, slopes)
+    rows = np.array([r, 1 / r, *np.full((2, len(r)), np.nan)])
+    terms = np.array([[0.0, 0.0, RC, function.code, function.gamma]])
+    arrays.cutoff_row(terms, 0, rows, 0, 1, 0, len(r), rows, 2, 3)
+    fc, slopes = rows[2:]
     exact = np.array([exact_cutoff(function, x) for x in r])
     assert_allclose(fc, exact[:, 0], rtol=1e-14, atol=2e-15)
     assert_allclose(slopes * r, exact[:, 1], rtol=1e-13, atol=3e-15)
@@ -79,10 +80,13 @@ def test_cutoff_functions_follow_their_definitions(function):
 def test_radial_terms_and_their_derivatives_follow_the_formula():
     r = np.linspace(0.5, 4.9, 57)
     eta, offset = 1.3, 2.1
-    fc, dfc, out, slopes = (np.empty_like(r) for _ in range(4))
-    term = np.array([eta, offset, RC, 0.0, 0.0])
-    arrays.cutoff_arrays(term, r, 1 / r, len(r), fc, dfc)
-    arrays.gaussian_arrays(term, r, 1 / r, fc, dfc, len(r), out, slopes)
+    rows = np.array([r, 1 / r, *np.full((4, len(r)), np.nan)])
+    terms = np.array([[eta, offset, RC, 0.0, 0.0]])
+    lo, n = 5, len(r) - 5
+    arrays.cutoff_row(terms, 0, rows, 0, 1, lo, n, rows, 2, 3)
+    arrays.gaussian_row(terms, 0, rows, 0, 1, lo, n, rows, 2, 3, rows, 4, rows, 5)
+    assert np.isnan(rows[4:, :lo]).all()
+    r, out, slopes = r[lo:], rows[4, lo:], rows[5, lo:]
     gauss = np.exp(-eta * (r - offset) ** 2)
     exact = np.array([exact_cutoff(Cosine(RC), x) for x in r]).T
     assert_allclose(out, gauss * exact[0], rtol=1e-13, atol=1e-16)
@@ -98,21 +102,34 @@ def test_angular_terms_and_their_derivatives_follow_the_formula(kernel, zeta, ga
     base = 1 + gamma * cosine
     if zeta != int(zeta):
         base = np.maximum(base, 0.0)
-    out, slopes = np.empty(5), np.empty(5)
-    kernel(cosine, np.array([gamma, zeta, 2.0 ** (1.0 - zeta)]), 5, out, slopes)
+    rows = np.array([cosine, *np.full((2, 5), np.nan)])
+    kernel(np.array([[gamma, zeta, 2.0 ** (1.0 - zeta)]]), 0, rows, 0, 5, rows[1:2], rows[2:3], 0)
+    out, slopes = rows[1:]
     assert_allclose(out, 2 ** (1 - zeta) * base**zeta, rtol=1e-13, atol=1e-300)
     expected = 2 ** (1 - zeta) * zeta * gamma * base ** (zeta - 1)
     assert_allclose(slopes, expected, rtol=1e-13, atol=1e-300)
 
 
 def test_rounding_beyond_a_straight_angle_gives_zero_and_not_nan():
-    out, slopes = np.empty(1), np.empty(1)
-    arrays.angular_terms(np.array([-1.0 - 1e-15]), np.array([1.0, 2.5, 2**-1.5]), 1, out, slopes)
-    assert_array_equal([out[0], slopes[0]], [0.0, 0.0])
+    rows, out, slopes = np.array([[-1.0 - 1e-15]]), np.full((1, 1), np.nan), np.empty((1, 1))
+    arrays.angular_terms(np.array([[1.0, 2.5, 2**-1.5]]), 0, rows, 0, 1, out, slopes, 0)
+    assert_array_equal([out[0, 0], slopes[0, 0]], [0.0, 0.0])
 
 
 def test_lengths_survive_squares_that_rounding_took_below_zero():
-    out, inverse = np.empty(2), np.empty(2)
-    arrays.lengths(np.array([4.0, -1e-17]), 2, out, inverse)
-    assert_allclose(out, [2.0, 1e-12])
-    assert np.isfinite(inverse).all()
+    rows = np.array([[4.0, -1e-17], [np.nan, np.nan]])
+    arrays.lengths(rows, 0, 1, 2)
+    assert_allclose(rows[0], [2.0, 1e-12])
+    assert_allclose(rows[1], [0.5, 1e12])
+
+
+def test_four_rows_are_combined_and_weighed_at_once():
+    rng = np.random.default_rng(0)
+    source, rows = rng.standard_normal((5, 9)), rng.standard_normal((2, 9))
+    four, factors = (0, 2, 4, 4), (1.0, -2.0, 0.5, 0.0)
+    expected = source[0] - 2 * source[2] + 0.5 * source[4]
+    arrays.combine(source, four, factors, 9, rows, 0, True)
+    assert_allclose(rows[0], expected)
+    arrays.combine(source, four, factors, 9, rows, 0, False)
+    assert_allclose(rows[0], 2 * expected)
+    assert_allclose(arrays.weigh(source, four, rows, 1, 9), source[list(four)] @ rows[1])
