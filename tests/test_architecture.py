@@ -343,3 +343,13 @@ def test_imports_inside_functions_and_for_type_checkers_are_told_apart(source, a
 )
 def test_names_belong_to_rooms(name, room):
     assert room_of(name) == room
+
+
+@pytest.mark.parametrize(
+    "module", [path for path in all_modules() if path.stem.endswith("_kernels")], ids=name_of
+)
+def test_kernels_call_no_kernels_of_another_file(module):
+    """Compiled code is kept per file: a change in the other one would go unnoticed."""
+    imports = imports_of(module.read_text(), name_of(module), False)
+    others = {i.name for i in imports if "_kernels" in i.name}
+    assert not others, f"{module} calls compiled code of {others}; put it into one file"

@@ -39,7 +39,7 @@ class Cutoff:
         If the radius is not a positive finite number.
     """
 
-    code = -1  # how kernels know the function; see _array_kernels.cutoff_row
+    code = -1  # how kernels know the function; see _kernels.cutoff_row
 
     def __init__(self, Rc: float) -> None:
         self.Rc = float(Rc)

@@ -1,4 +1,4 @@
-"""The arithmetic on arrays against the formulas, compiled and interpreted."""
+"""The arithmetic on rows against the formulas, compiled and interpreted."""
 
 import math
 from fractions import Fraction
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from amp.descriptor import _array_kernels as arrays
+from amp.descriptor import _kernels as arrays
 from amp.descriptor.cutoffs import Cosine, Polynomial, Quintic, Smoothstep, Tanh3
 
 RC = 5.0
