@@ -123,7 +123,10 @@ class _Reader:
             match = TOKEN.match(self.text, position)
             if match is None:
                 bad = self.text[position]
-                self.fail(f"{bad!r} begins nothing that is understood", _Token("", bad, position))
+                fault = f"{bad!r} begins nothing that is understood"
+                if bad in "'\"":
+                    fault = "a text begins and does not end; the file may be cut short"
+                self.fail(fault, _Token("", bad, position))
             position = match.end()
             kind = match.lastgroup
             if kind is not None and kind != "blank":
