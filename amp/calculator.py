@@ -163,8 +163,9 @@ class Amp(Calculator):
         TrainingConvergenceError
             If the criteria of convergence were not met.  The calculator has the best parameters
             all the same, and they are saved as LABEL-untrained-parameters.amp.
-        OutputExistsError, CheckpointMismatchError
-            Before any work, if LABEL.amp exists or a check point is of another training.
+        OutputExistsError, CheckpointMismatchError, LabelInUseError
+            Before any work, if LABEL.amp exists, a check point is of another training, or
+            another training with this label is running.
         ImageError, ConflictingImagesError, MissingDataError, UnsupportedElementError
             If images cannot be trained on; the messages name them.
         """

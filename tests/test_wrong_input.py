@@ -21,6 +21,7 @@ from amp.core.errors import (
     AmpFileError,
     ConflictingImagesError,
     ImageError,
+    LabelInUseError,
     MissingDataError,
     OutputExistsError,
     OutputWriteError,
@@ -712,6 +713,7 @@ def test_errors_of_amp_are_what_callers_expect():
         AmpFileError: ValueError,
         OutputExistsError: FileExistsError,
         OutputWriteError: OSError,
+        LabelInUseError: RuntimeError,
         UnknownNameError: KeyError,
     }
     for error, builtin in expected.items():

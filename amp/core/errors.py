@@ -12,6 +12,7 @@ __all__ = [
     "ConvergenceOccurred",
     "ImageError",
     "IterationLimitReached",
+    "LabelInUseError",
     "MissingDataError",
     "OutputExistsError",
     "OutputWriteError",
@@ -64,6 +65,10 @@ class AmpFileError(AmpError, ValueError):
 
 class OutputExistsError(AmpError, FileExistsError):
     """A file that would be written exists already and may not be overwritten."""
+
+
+class LabelInUseError(AmpError, RuntimeError):
+    """Another training that is still running writes files with the same label."""
 
 
 class OutputWriteError(AmpError, OSError):

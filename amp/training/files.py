@@ -24,6 +24,11 @@ class RunFiles:
         return self._name("-log.txt")
 
     @property
+    def running(self) -> str:
+        """Kept while a training runs, so that no other uses the label; names process and host."""
+        return self._name("-running")
+
+    @property
     def initial(self) -> str:
         """Parameters before training."""
         return self._name("-initial-parameters.amp")
@@ -71,7 +76,7 @@ class RunFiles:
         OutputWriteError
             If the folder cannot be made or written.
         """
-        self._make_folder()
+        self.make_folder()
         if overwrite:
             return
         resumable = Path(self.latest_checkpoint()).exists()
@@ -88,7 +93,14 @@ class RunFiles:
         for file in (Path(self.checkpoint), Path(self.untrained), *numbered):
             file.unlink(missing_ok=True)
 
-    def _make_folder(self) -> None:
+    def make_folder(self) -> None:
+        """Make the label's folder.
+
+        Raises
+        ------
+        OutputWriteError
+            If it cannot be made or written.
+        """
         folder = Path(self.log).parent
         try:
             folder.mkdir(parents=True, exist_ok=True)

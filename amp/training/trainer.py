@@ -23,6 +23,7 @@ from amp.core.images import hash_images, validate_images
 from amp.core.logs import Logger, status, version_header
 from amp.model.loss import LossTerms, References, check_device
 from amp.regression import Regressor
+from amp.training._lock import hold
 from amp.training.checkpoint import (
     Checkpoint,
     Identity,
@@ -115,14 +116,16 @@ def train(
     ------
     TrainingConvergenceError
         If the criteria of convergence were not met; the best parameters are kept and saved.
+    LabelInUseError
+        Before any work, if another training with this label is running.
     OutputExistsError, OutputWriteError
         Before any work, if files stand in the way.
     CheckpointMismatchError
         Before any fingerprints, if the check point is of another training.
     """
     check_device(model.device)
-    files.prepare(overwrite)
-    with _log(files, overwrite) if keep_log else _no_log() as log:
+    files.make_folder()
+    with hold(files.running), _open_files(files, overwrite, keep_log) as log:
         for line in version_header():
             log(line)
         gathered = _gather(descriptor, model, images, log)
@@ -305,6 +308,14 @@ def _summary(terms: LossTerms, demand: Demand) -> str:
     parts += [f"force {terms.force_rmse:.4f} eV/Å"] if demand.forces else []
     parts += [f"stress {terms.stress_rmse:.2e} eV/Å³"] if demand.stress else []
     return "RMSE " + ", ".join(parts)
+
+
+@contextmanager
+def _open_files(files: RunFiles, overwrite: bool, keep_log: bool) -> Iterator[Log]:
+    """Refuse to touch finished work, then open the log."""
+    files.prepare(overwrite)
+    with _log(files, overwrite) if keep_log else _no_log() as log:
+        yield log
 
 
 @contextmanager

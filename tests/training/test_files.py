@@ -18,6 +18,7 @@ def folder(tmp_path, monkeypatch):
 def test_names_begin_with_the_label():
     files = RunFiles("a/b")
     assert files.log == "a/b-log.txt"
+    assert files.running == "a/b-running"
     assert files.initial == "a/b-initial-parameters.amp"
     assert files.checkpoint == "a/b-checkpoint.amp"
     assert files.trained == "a/b.amp"

@@ -23,6 +23,7 @@ from amp.core.errors import (
     AmpFileError,
     CheckpointMismatchError,
     ImageError,
+    LabelInUseError,
     MissingDataError,
     OutputExistsError,
     ParameterError,
@@ -541,6 +542,32 @@ def test_existing_results_are_refused_before_any_work(make_calc, waters, monkeyp
         calc.train(waters)
     assert files() == [str(existing)]
     assert existing.read_text() == "precious"
+
+
+def test_a_label_that_another_run_uses_is_refused(make_calc, waters):
+    running = Path(RunFiles("calc").running)
+    running.write_text("process 1 on elsewhere")
+    for overwrite in (False, True):
+        with pytest.raises(LabelInUseError, match=r"process 1 on elsewhere.*calc-running"):
+            make_calc().train(waters, overwrite=overwrite)
+    assert files() == ["calc-running"]
+    running.unlink()
+    train_until_limit(make_calc(), waters)
+    assert not running.exists()
+
+
+def test_the_label_is_held_while_training_runs(make_calc, waters):
+    seen = []
+
+    def optimizer(fun, x0, jac):
+        seen.append(Path("calc-running").read_text())
+        with pytest.raises(LabelInUseError, match=str(os.getpid())):
+            make_calc().train(waters)
+        fun(x0)
+
+    train_until_limit(make_calc(optimizer=Regressor(optimizer)), waters)
+    assert str(os.getpid()) in seen[0]
+    assert len(steps()) == 1
 
 
 def test_overwrite_starts_anew(make_calc, waters):
