@@ -31,9 +31,7 @@ def check_plotfiles(*paths: str | os.PathLike[str], overwrite: bool) -> None:
                 f"{', '.join('.' + ending for ending in sorted(known))}."
             )
         if path.exists() and not overwrite:
-            raise OutputExistsError(
-                f"{path} exists already. Use another name, or ask to overwrite it."
-            )
+            raise OutputExistsError(f"{path} exists already. Use another name, or overwrite=True.")
 
 
 def make_figure(width: float, height: float) -> Any:

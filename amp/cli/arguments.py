@@ -34,7 +34,7 @@ def check_free(path: str, overwrite: bool) -> None:
     from amp.core.errors import OutputExistsError
 
     if Path(path).exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists already. Use another name, or ask to overwrite it.")
+        raise OutputExistsError(f"{path} exists already. Use another name, or --overwrite.")
 
 
 def write_json(data: Any, path: str) -> None:

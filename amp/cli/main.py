@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -18,6 +19,13 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {"train": train, "evaluate": evaluate, "info": info}
 
 FAILED, INTERRUPTED = 1, 130
+
+# What messages for those who write scripts are called on the command line.
+AS_OPTIONS = {
+    "Load it with Amp.load(), use another label": "Use another --label",
+    "Use another label": "Use another --label",
+    "overwrite=True": "--overwrite",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         return arguments.run(arguments)
-    except KeyboardInterrupt:
-        print("amp: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"amp: {_joined(str(interrupt)) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
         if "--traceback" in argv and not isinstance(error, UsageError):
@@ -80,12 +88,21 @@ def _one_line(error: Exception) -> str:
     """Give the message of an error as one line."""
     from amp.core.errors import AmpError
 
-    lines = [line.strip() for line in str(error).splitlines()]
-    text = " ".join(line for line in lines if line)
+    text = _joined(str(error))
+    if isinstance(error, AmpError):
+        for words, option in AS_OPTIONS.items():
+            text = text.replace(words, option)
+    if isinstance(error, FileNotFoundError) and "working folder" not in text:
+        text = f"{text.removeprefix('[Errno 2] ')} (working folder: {os.getcwd()!r})"
     expected = isinstance(error, AmpError | UsageError | OSError | ImportError)
     if expected and text:
         return text
     return f"{type(error).__name__}: {text} (--traceback shows where it comes from)"
+
+
+def _joined(text: str) -> str:
+    """Make one line of several."""
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 if __name__ == "__main__":

@@ -35,20 +35,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add = partial(parser.add_argument, default=None)
     add("--label", help="beginning of the names of all files (default: amp)")
-    add("--hidden", type=int, nargs="+", metavar="NODES", help="nodes of each hidden layer")
-    add("--cutoff", type=float, metavar="RADIUS", help="cutoff radius (Å)")
-    add("--activation", help="activation function, such as tanh")
-    add("--energy-rmse", type=float, metavar="ERROR", help="goal for energies (eV/atom)")
-    add("--force-rmse", type=float, metavar="ERROR", help="goal for forces (eV/Å)")
-    for name, what in (("energy", "energies"), ("force", "forces"), ("stress", "stresses")):
-        text = f"weight of the {what} in the loss"
-        add(f"--{name}-coefficient", type=float, metavar="WEIGHT", help=text)
-    add("--seed", type=int, help="seed of the first, random parameters")
-    add("--maxiter", type=int, metavar="N", help="most evaluations of the loss")
-    add("--optimizer", help="optimizer, such as L-BFGS-B")
+    add("--hidden", type=_nodes, nargs="+", action=_Joined, metavar="NODES",
+        help="nodes of each hidden layer, as in 10 10 or 10,10 (default: 5 5)")  # fmt: skip
+    add("--cutoff", type=float, metavar="RADIUS", help="cutoff radius (Å; default: 6.5)")
+    add("--activation", help="activation function (default: tanh)")
+    goal = partial(add, type=float, metavar="ERROR")
+    goal("--energy-rmse", help="goal for energies (eV/atom; default: 0.001)")
+    goal("--force-rmse", help="goal for forces (eV/Å; default: none)")
+    weight = partial(add, type=float, metavar="WEIGHT")
+    for name, what, default in (
+        ("energy", "energies", "1"),
+        ("force", "forces", "0.04; 0 leaves them out"),
+        ("stress", "stresses", "none, stresses are not trained"),
+    ):
+        text = f"weight of the {what} in the loss (default: {default})"
+        weight(f"--{name}-coefficient", help=text)
+    add("--seed", type=int, help="seed of the first parameters (default: another in each run)")
+    add("--maxiter", type=int, metavar="N", help="most evaluations of the loss, those of the runs "
+        "that this one goes on from included (default: 100000)")  # fmt: skip
+    add("--optimizer", help="optimizer (default: L-BFGS-B)")
     add("--cores", type=int, metavar="N", help="cores to use (default: all that are usable)")
     add("--overwrite", action="store_true", help="start anew and replace existing results")
-    add("--device", help="train with torch on this device, such as cpu or cuda")
+    add("--device", help="train with torch on this device, such as cpu or cuda (default: train "
+        "without torch)")  # fmt: skip
     add("--config", metavar="FILE", help="JSON file with arguments, {\"images\": [...], "
         "\"hidden\": [10, 10], ...}; those on the command line come first")  # fmt: skip
     parser.set_defaults(parser=parser)
@@ -59,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     given = _given(arguments)
     if not given.get("images"):
         raise UsageError("name the files with the images to train on (see amp train --help)")
-    from amp.analysis import evaluate
+    from amp.analysis import compare, summarize
     from amp.core.errors import TrainingConvergenceError
     from amp.core.images import read_images
     from amp.training.files import RunFiles
@@ -75,8 +84,25 @@ def run(arguments: argparse.Namespace) -> int:
     except TrainingConvergenceError as error:
         converged, message = False, str(error)
     print(message)
-    print(f"\nErrors on the images trained on:\n{evaluate(calc, images).table()}")
+    # Stresses that were not trained are no measure of the training.
+    errors = summarize(compare(calc, images, stress=bool(given.get("stress_coefficient"))))
+    print(f"\nErrors on the images trained on:\n{errors.table()}")
     return 0 if converged else NOT_CONVERGED
+
+
+class _Joined(argparse.Action):
+    """Joins the lists that the words of an option give."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        setattr(namespace, self.dest, [each for value in values for each in value])
+
+
+def _nodes(text: str) -> list[int]:
+    """Read whole numbers with commas between them."""
+    try:
+        return [int(word) for word in text.split(",") if word.strip()]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid int value: {text!r}") from None
 
 
 def _calculator(given: Mapping[str, Any]) -> Any:

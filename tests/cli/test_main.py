@@ -59,6 +59,7 @@ def test_version_is_that_of_the_package(capsys):
         ([], "the following arguments are required: COMMAND (see amp --help)"),
         (["trian"], "invalid choice: 'trian'"),
         (["evaluate", "x.amp"], "the following arguments are required: IMAGES"),
+        (["evaluate", "none.amp", "x.traj"], "none.amp' (working folder: '"),
         (["train"], "name the files with the images to train on"),
         (["train", "a.xyz", "--hidden", "five"], "argument --hidden: invalid int value: 'five'"),
         (["info", "none.amp"], "No such file or directory: 'none.amp'"),
@@ -110,6 +111,22 @@ def test_ctrl_c_is_status_130(monkeypatch, capsys):
     monkeypatch.setattr("amp.cli.info.describe_environment", interrupted)
     assert main(["info"]) == 130
     assert capsys.readouterr().err == "amp: interrupted\n"
+
+
+def test_an_interrupt_says_what_it_has_to_say(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt("Training was interrupted.\nThe same command goes on.")
+
+    monkeypatch.setattr("amp.cli.info.describe_environment", interrupted)
+    assert main(["info"]) == 130
+    assert capsys.readouterr().err == "amp: Training was interrupted. The same command goes on.\n"
+
+
+def test_a_file_that_is_not_there_is_told_with_the_working_folder(working_folder, capsys):
+    assert main(["info", "none.amp"]) == 1
+    err = capsys.readouterr().err
+    expected = f"No such file or directory: 'none.amp' (working folder: {str(working_folder)!r})"
+    assert err == f"amp: error: {expected}\n"
 
 
 def test_the_command_runs_as_a_module():

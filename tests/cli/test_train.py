@@ -1,6 +1,9 @@
 import json
 
 import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.io import write
 
 from amp import Amp
 from amp.analysis import evaluate
@@ -47,8 +50,67 @@ def test_results_are_kept_unless_overwriting_is_asked_for(files, working_folder,
     argv = ["train", str(files.images), "--maxiter", "2", "--energy-rmse", "5", *QUICK]
     assert main(argv) == 0
     assert main(argv) == 1
-    assert "amp.amp exists already" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "amp.amp exists already" in err
+    assert "Use another --label, or train with --overwrite." in err
+    assert "Amp.load" not in err
     assert main([*argv, "--overwrite"]) == 0
+
+
+def test_a_check_point_of_other_settings_is_told_with_the_options(files, working_folder, capsys):
+    argv = ["train", str(files.images), "--maxiter", "2", *QUICK]
+    assert main(argv) == 2
+    assert main([*argv, "--cutoff", "5"]) == 1
+    err = capsys.readouterr().err
+    assert "Use another --label, put the old settings back, or train with --overwrite." in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("nodes", [["4,3"], ["4", "3"], ["4,", "3"]])
+def test_nodes_are_parted_by_spaces_or_commas(files, working_folder, nodes):
+    argv = ["train", str(files.images), "--maxiter", "1", "--cutoff", "4", "--hidden", *nodes]
+    assert main(argv) == 2
+    calc = Amp.load("amp-untrained-parameters.amp")
+    assert calc.model.parameters.hiddenlayers == {"Cu": (4, 3)}
+
+
+def test_the_table_has_stresses_only_if_they_were_trained(working_folder, capsys):
+    crystals = []
+    for seed in range(2):
+        crystals.append(bulk("Cu", cubic=True))
+        crystals[-1].rattle(0.05, seed=seed)
+        crystals[-1].calc = EMT()
+        crystals[-1].get_stress()
+    write("crystals.traj", crystals)
+    argv = ["train", "crystals.traj", "--maxiter", "1", *QUICK]
+    assert main(argv) == 2
+    assert "stress" not in capsys.readouterr().out.split("Errors on")[1]
+    assert main([*argv, "--overwrite", "--stress-coefficient", "100"]) == 2
+    assert "stress (eV/Å^3)" in capsys.readouterr().out.split("Errors on")[1]
+
+
+def test_the_help_tells_the_defaults_as_they_are(capsys):
+    from amp.descriptor.gaussian import Gaussian
+    from amp.model import LossFunction
+    from amp.model.neuralnetwork import NeuralNetwork
+    from amp.regression import Regressor
+
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    loss, model = LossFunction(), NeuralNetwork().parameters
+    for words in (
+        f"10,10 (default: {' '.join(map(str, model.hiddenlayers))})",
+        f"radius (Å; default: {Gaussian().parameters.cutoff['kwargs']['Rc']:g})",
+        f"activation function (default: {model.activation})",
+        f"energies (eV/atom; default: {loss.convergence['energy_rmse']:g})",
+        f"energies in the loss (default: {loss.energy_coefficient:g})",
+        f"forces in the loss (default: {loss.force_coefficient:g};",
+        f"included (default: {loss.maxiter})",
+        f"optimizer (default: {Regressor().optimizer})",
+    ):
+        assert words in text
+    assert (loss.convergence["force_rmse"], loss.stress_coefficient) == (None, 0.0)
 
 
 def test_a_configuration_gives_what_the_command_line_does_not(files, working_folder):
