@@ -237,6 +237,7 @@ def _figure(data: ParityData, draw: Any, color: str, angle: float = 0.0) -> Any:
     for i, (name, unit, reference, predicted) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), i + 1)
         draw(axes, name, unit, reference, predicted, color)
+        axes.locator_params(axis="x", nbins=4)  # labels of large energies are long
         if angle:
             axes.tick_params(axis="x", labelrotation=angle)
     return figure

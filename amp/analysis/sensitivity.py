@@ -19,6 +19,8 @@ from amp.training.trainer import prepare
 
 __all__ = ["Sensitivity", "plot_sensitivity", "sensitivity"]
 
+LABEL_WIDTH = 0.02  # of the name of a group, as a part of the width of the axes
+
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
@@ -134,14 +136,31 @@ def plot_sensitivity(
     axes.axhline(0.0, color="0.6", linewidth=0.8)
     axes.set_xlabel("parameter")
     axes.set_ylabel(f"change of the loss / loss, for {d:g}")
-    top = axes.get_xaxis_transform()  # horizontally parameters, vertically the height of the axes
-    for name, first, end in result.groups:
-        axes.axvline(end - 0.5, color="0.8", linewidth=0.8)
-        axes.text(0.5 * (first + end - 1), 1.01, name, transform=top, fontsize="x-small",
-                  rotation=90, ha="center", va="bottom")  # fmt: skip
     axes.set_xlim(-0.5, len(result.losses) - 0.5)
+    _name_groups(axes, result)
     save_figure(figure, path)
     return result
+
+
+def _name_groups(axes: Any, result: Sensitivity) -> None:
+    """Write the names of groups above the axes, a line leading from each to its parameters."""
+    top = axes.get_xaxis_transform()  # horizontally parameters, vertically the height of the axes
+    centers = [0.5 * (first + end - 1) for _, first, end in result.groups]
+    places = _spread(centers, LABEL_WIDTH * len(result.losses))
+    for (name, _, end), center, place in zip(result.groups, centers, places, strict=True):
+        axes.axvline(end - 0.5, color="0.8", linewidth=0.8)
+        axes.annotate(name, (center, 1.0), (place, 1.05), xycoords=top, textcoords=top,
+                      fontsize="x-small", rotation=90, ha="center", va="bottom",
+                      arrowprops={"arrowstyle": "-", "relpos": (0.5, 0.0), "color": "0.6",
+                                  "linewidth": 0.6})  # fmt: skip
+
+
+def _spread(wanted: list[float], gap: float) -> list[float]:
+    """Move ascending places as far apart as `gap`, the last one staying where it is."""
+    places = np.array(wanted)
+    for i in range(len(places) - 2, -1, -1):
+        places[i] = min(places[i], places[i + 1] - gap)
+    return places.tolist()
 
 
 def _groups(model: Any) -> tuple[tuple[str, int, int], ...]:

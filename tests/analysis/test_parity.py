@@ -1,3 +1,4 @@
+import itertools
 import os
 import subprocess
 import sys
@@ -53,6 +54,22 @@ def test_returned_data_are_references_and_predictions(working_folder, trained):
     assert np.array_equal(drawn.get_ydata(), data.energies)
     rmse = np.sqrt(np.mean((data.forces - data.reference_forces) ** 2))
     assert f"RMSE {rmse:.3g} eV/Å" in force_axes.get_title()
+
+
+@pytest.mark.parametrize("plot", [plot_parity, plot_error])
+def test_labels_of_large_energies_do_not_touch(working_folder, zero, with_results, plot):
+    energies = [-34.4412, -34.4387, -34.4102, -34.3817]
+    images = [with_results(Atoms("Cu", [[0, 0, i]]), energy=e) for i, e in enumerate(energies)]
+    zero.calculate = lambda atoms, *_: zero.results.update(energy=-34.42 + atoms.positions[0, 2])
+    figure, _ = plot(zero, images, plot_forces=False, plotfile="p.png", returndata=True)
+    (axes,) = figure.axes
+    axes.set_xlim(-34.46, -34.36)
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+    boxes = sorted((b for b in boxes if b.width), key=lambda box: box.x0)
+    assert len(boxes) >= 3
+    gaps = [right.x0 - left.x1 for left, right in itertools.pairwise(boxes)]
+    assert min(gaps) > 5
 
 
 def test_error_plot_shows_absolute_errors_at_the_angle_asked_for(working_folder, trained):

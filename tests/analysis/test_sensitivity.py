@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -82,3 +84,25 @@ def test_a_step_that_moves_nothing_is_refused(trained, d):
 def test_an_untrained_potential_is_refused(trained):
     with pytest.raises(ParameterError, match="no parameters yet"):
         sensitivity(Amp(Gaussian(), NeuralNetwork()), trained.images)
+
+
+def test_names_in_the_plot_do_not_touch():
+    from matplotlib.text import Text
+
+    from amp.analysis.figures import make_figure
+    from amp.analysis.sensitivity import Sensitivity, _name_groups
+
+    names = [f"{element} layer {layer}" for element in "CHO" for layer in (1, 2, 3)]
+    names += [f"{element} scaling" for element in "CHO"]
+    sizes = [400, 272, 17] * 3 + [2] * 3
+    ends = np.cumsum(sizes).tolist()
+    groups = tuple((n, e - s, e) for n, s, e in zip(names, sizes, ends, strict=True))
+    figure = make_figure(10.0, 4.5)
+    axes = figure.add_subplot()
+    axes.set_xlim(-0.5, ends[-1] - 0.5)
+    _name_groups(axes, Sensitivity(0.1, 1.0, np.ones(ends[-1]), groups))
+    figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(text) for text in axes.texts]  # without their lines
+    assert [text.get_text() for text in axes.texts] == names
+    assert min(right.x0 - left.x1 for left, right in itertools.pairwise(boxes)) > 0
+    assert boxes[-1].x1 < figure.bbox.x1
