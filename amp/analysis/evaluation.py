@@ -25,7 +25,7 @@ NO_GROUP = "(none)"  # images without the key, where others have it
 class Errors:
     """Statistics of prediction minus reference of one property."""
 
-    n: int  # numbers compared: energies, or components of forces or stresses
+    n: int  # values compared: energies, or components of forces or stresses
     n_images: int  # images that they come from
     mae: float
     rmse: float
@@ -320,7 +320,7 @@ def _block(title: str, rows: Iterable[tuple[str, Errors, Worst | None]]) -> list
     """Lay out one table, with an empty line before it."""
     rows = list(rows)
     width = max([len(title), 20, *(len(name) for name, _, _ in rows)])
-    header = f"{title:<{width}} {'MAE':>11} {'RMSE':>11} {'max':>11} {'numbers':>9} {'images':>7}"
+    header = f"{title:<{width}} {'MAE':>11} {'RMSE':>11} {'max':>11} {'values':>9} {'images':>7}"
     with_worst = any(worst is not None for _, _, worst in rows)
     lines = ["", header + ("  worst image" if with_worst else "")]
     for name, e, worst in rows:

@@ -94,7 +94,7 @@ def read_trainlog(
 
 
 def plot_convergence(
-    data: dict[str, Any],
+    data: dict[str, Any] | str | os.PathLike[str],
     plotfile: str | os.PathLike[str] = "convergence.pdf",
     overwrite: bool = True,
 ) -> None:
@@ -102,8 +102,8 @@ def plot_convergence(
 
     Parameters
     ----------
-    data : dict
-        From `read_trainlog`.
+    data : dict or path
+        From `read_trainlog`, or the log, whose last training is plotted.
     plotfile : path, default 'convergence.pdf'
         File to write, in the format that its ending says.
     overwrite : bool, default True
@@ -113,8 +113,12 @@ def plot_convergence(
     ------
     OutputExistsError
         If the file exists and `overwrite` is False.
+    FileNotFoundError, AmpFileError
+        As `read_trainlog`, if `data` is a path.
     """
     check_plotfiles(plotfile, overwrite=overwrite)
+    if isinstance(data, str | os.PathLike):
+        data = read_trainlog(data, verbose=False, multiple=-1)
     kinds = [kind for kind in KINDS if f"{kind}_rmse" in data]
     figure = make_figure(7.0, 2.5 * (1 + len(kinds)))
     panels = figure.subplots(1 + len(kinds), 1, sharex=True, squeeze=False)[:, 0]

@@ -118,6 +118,7 @@ def test_the_table_shows_every_error_with_its_unit(zero, images):
     assert "3 images, 4 atoms" in table
     assert "1 image(s) have no energy to compare with." in table
     rows = {line.split("  ")[0]: line.split() for line in table.splitlines() if line}
+    assert table.splitlines()[2].split()[:5] == ["MAE", "RMSE", "max", "values", "images"]
     assert rows["energy (eV/atom)"][2:7] == ["0.2", "0.2236", "0.3", "2", "2"]
     assert rows["stress (eV/Å^3)"][2:4] == ["0.5", "0.9129"]
     assert rows["Pt"][1] == "0.3333"

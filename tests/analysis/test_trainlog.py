@@ -136,5 +136,8 @@ def test_convergence_is_plotted_again_and_again(tmp_path, old_log):
     for multiple in (0, 1):
         plot_convergence(read_trainlog(old_log, multiple=multiple), path)
         assert path.read_bytes().startswith(b"\x89PNG")
+    path.unlink()
+    plot_convergence(str(old_log), path)
+    assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(OutputExistsError):
         plot_convergence(read_trainlog(old_log), path, overwrite=False)
