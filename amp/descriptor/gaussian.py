@@ -23,6 +23,7 @@ from amp.descriptor.symmetry_functions import (
     describe,
     make_default_symmetry_functions,
     make_symmetry_functions,
+    repeated,
 )
 
 __all__ = ["Gaussian", "make_default_symmetry_functions", "make_symmetry_functions"]
@@ -84,15 +85,16 @@ class Gaussian:
             raise ParameterError(f"Gaussian knows mode 'atom-centered' only, not {mode!r}.")
         if not fortran:
             logger.info("Gaussian: fortran=False has no effect, kernels are always compiled.")
+        symbols = None if elements is None else _symbols(elements)
+        if isinstance(Gs, Mapping):
+            Gs = check_symmetry_functions(Gs, list(Gs) if symbols is None else symbols)
         self.dblabel = dblabel
         self.parameters = Parameters(
             cutoff=dict2cutoff(cutoff).todict(),
             Gs=Gs,
-            elements=None if elements is None else _symbols(elements),
+            elements=symbols,
             mode=mode,
         )
-        if elements is not None and isinstance(Gs, Mapping):
-            check_symmetry_functions(Gs, self.parameters.elements)
         self.fingerprints: Mapping[str, Any] = {}
         self.fingerprintprimes: Mapping[str, Any] = {}
         self.neighborlist: Mapping[str, Any] = {}
@@ -136,6 +138,12 @@ class Gaussian:
         if p.Gs is None:
             p.Gs = make_default_symmetry_functions(p.elements)
         p.Gs = check_symmetry_functions(p.Gs, p.elements)
+        for element, functions in p.Gs.items():
+            for earlier, later in repeated(functions):
+                logger.warning(
+                    "Symmetry functions %d and %d of %s are the same (%s); one can be left out.",
+                    earlier, later, element, describe(functions[later]),
+                )  # fmt: skip
         self._compiled = None
 
     def species(self, numbers: IntArray, where: str = "The image") -> IntArray:
@@ -340,13 +348,14 @@ class Gaussian:
 
 def _symbols(elements: Iterable[str]) -> list[str]:
     """Sort chemical symbols, each once."""
-    symbols = [elements] if isinstance(elements, str) else list(elements)
-    strangers = [symbol for symbol in symbols if symbol not in ATOMIC_NUMBERS]
-    if strangers or not symbols or isinstance(elements, str):
+    is_list = isinstance(elements, Iterable) and not isinstance(elements, str)
+    symbols = list(elements) if is_list else []
+    strangers = [s for s in symbols if not isinstance(s, str) or s not in ATOMIC_NUMBERS]
+    if strangers or not symbols:
         raise ParameterError(
             f"elements is a list of chemical symbols such as ['Cu', 'O'], not {elements!r}."
         )
-    return sorted(set(symbols))
+    return sorted({str(symbol) for symbol in symbols})
 
 
 class _Compiled:

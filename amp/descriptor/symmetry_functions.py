@@ -19,6 +19,7 @@ __all__ = [
     "describe",
     "make_default_symmetry_functions",
     "make_symmetry_functions",
+    "repeated",
 ]
 
 SymmetryFunction = dict[str, Any]
@@ -29,31 +30,34 @@ _REQUIRED = {
     "G5": {"type", "elements", "eta", "zeta", "gamma"},
 }
 _OPTIONAL = {"offset", "cutoff"}
+_NUMBERS = ("eta", "gamma", "zeta", "offset")
 
 
 def make_symmetry_functions(
     elements: Iterable[str],
     type: str,
-    etas: Sequence[float],
-    offsets: Sequence[float] | None = None,
-    zetas: Sequence[float] | None = None,
-    gammas: Sequence[float] | None = None,
+    etas: Iterable[float] | float,
+    offsets: Iterable[float] | float | None = None,
+    zetas: Iterable[float] | float | None = None,
+    gammas: Iterable[float] | float | None = None,
 ) -> list[SymmetryFunction]:
     """Make symmetry functions of one type for all combinations of the parameters.
 
     Parameters
     ----------
     elements : iterable of str
-        Elements of the neighbors.
+        Elements of the neighbors; each counts once.
     type : {'G2', 'G4', 'G5'}
         Radial (G2), angular with r_jk (G4) or without (G5).
-    etas : sequence of float
+    etas : float or sequence of float
         Dimensionless exponents; they are divided by the square of the cutoff radius.
-    offsets : sequence of float, optional
+    offsets : float or sequence of float, optional
         Centers of the Gaussians (Å), 0 by default.  G4 and G5 functions have the key only when
         offsets are given.
-    zetas, gammas : sequence of float
-        Angular parameters; needed for G4 and G5.
+    zetas, gammas : float or sequence of float
+        Angular parameters; needed for G4 and G5.  Zeta is 1 or more, gamma usually 1 or -1.
+        Beyond these 1 + gamma cos(theta) is negative at some angles: its power is taken as it is
+        where zeta is whole, and as 0 where it is not, which leaves forces continuous.
 
     Returns
     -------
@@ -64,9 +68,11 @@ def make_symmetry_functions(
     Raises
     ------
     ParameterError
-        If the type is unknown or parameters are missing.
+        If the type is unknown, parameters are missing, or elements or numbers are none.
     """
-    elements = list(elements)
+    elements = _distinct_symbols(elements)
+    etas = _numbers("etas", etas)
+    offsets = None if offsets is None else _numbers("offsets", offsets)
     if type == "G2":
         return [
             {"type": "G2", "element": element, "eta": eta, "offset": offset}
@@ -78,9 +84,8 @@ def make_symmetry_functions(
         raise ParameterError(f"There is no symmetry function type {type!r}; known: G2, G4, G5.")
     if zetas is None or gammas is None:
         raise ParameterError(f"Symmetry functions of type {type} need zetas and gammas.")
-    pairs = [
-        sorted(pair) for pair in itertools.combinations_with_replacement(sorted(set(elements)), 2)
-    ]
+    zetas, gammas = _numbers("zetas", zetas), _numbers("gammas", gammas)
+    pairs = list(itertools.combinations_with_replacement(sorted(elements), 2))
     extras = [{}] if offsets is None else [{"offset": offset} for offset in offsets]
     return [
         {"type": type, "elements": list(pair), "eta": eta, "gamma": gamma, "zeta": zeta, **extra}
@@ -106,8 +111,13 @@ def make_default_symmetry_functions(elements: Iterable[str]) -> dict[str, list[S
     -------
     dict
         Element -> list of symmetry functions.
+
+    Raises
+    ------
+    ParameterError
+        If elements are none.
     """
-    elements = sorted(set(elements))
+    elements = sorted(_distinct_symbols(elements))
     etas = [float(eta) for eta in np.logspace(np.log10(0.05), np.log10(5.0), num=4)]
 
     def functions() -> list[SymmetryFunction]:
@@ -140,8 +150,8 @@ def check_symmetry_functions(
     Raises
     ------
     ParameterError
-        If an element has no list, or a function lacks a key, has an unknown one or a value that
-        makes no sense; all faults are named.
+        If an element has no functions, or a function lacks a key, has an unknown one or a value
+        that makes no sense; all faults are named.
     """
     per_element = dict(Gs) if isinstance(Gs, Mapping) else {element: Gs for element in elements}
     missing = sorted(set(elements) - set(per_element))
@@ -151,8 +161,17 @@ def check_symmetry_functions(
             f"{', '.join(sorted(per_element)) or 'no element'}. Add a list for each element."
         )
     for element, functions in per_element.items():
+        if not _is_symbol(element):
+            raise ParameterError(
+                f"Gs is a dict element -> list of functions, but {element!r} is no chemical symbol."
+            )
         if not isinstance(functions, (list, tuple)):
             raise ParameterError(f"Gs[{element!r}] must be a list of dicts, not {functions!r}.")
+        if not functions:
+            raise ParameterError(
+                f"Gs[{element!r}] is empty: without symmetry functions an atom of {element} does "
+                "not see its surroundings. Add some; see make_symmetry_functions."
+            )
     faults = [
         f"Gs[{element!r}][{i}]: {fault}"
         for element, functions in per_element.items()
@@ -169,17 +188,56 @@ def check_symmetry_functions(
 def describe(function: Mapping[str, Any]) -> str:
     """Describe a symmetry function in one line, for logs."""
     who = function.get("element") or "-".join(function["elements"])
-    numbers = ("eta", "gamma", "zeta", "offset")
-    values = ", ".join(f"{k} = {function[k]:g}" for k in numbers if k in function)
+    values = ", ".join(f"{k} = {function[k]:g}" for k in _NUMBERS if k in function)
     own = f", cutoff = {function['cutoff']}" if "cutoff" in function else ""
     return f"{function['type']}, {who}, {values}{own}"
+
+
+def repeated(functions: Sequence[SymmetryFunction]) -> list[tuple[int, int]]:
+    """Find checked functions that are the same as an earlier one: pairs (earlier, later)."""
+    first: dict[str, int] = {}
+    pairs = []
+    for later, function in enumerate(functions):
+        key = repr(sorted({"offset": 0.0, **function}.items()))
+        earlier = first.setdefault(key, later)
+        if earlier != later:
+            pairs.append((earlier, later))
+    return pairs
+
+
+def _distinct_symbols(elements: Iterable[str]) -> list[str]:
+    """List chemical symbols in their order, each once."""
+    is_list = isinstance(elements, Iterable) and not isinstance(elements, str)
+    symbols = list(elements) if is_list else []
+    if not symbols or not all(map(_is_symbol, symbols)):
+        raise ParameterError(
+            "elements is a list of chemical symbols such as ['Cu', 'O'], not "
+            f"{symbols or elements!r}."
+        )
+    return list(dict.fromkeys(str(symbol) for symbol in symbols))
+
+
+def _numbers(name: str, given: Any) -> list[float]:
+    """List numbers; a single one becomes a list of its own."""
+    if isinstance(given, np.ndarray):
+        given = given.ravel()
+    values = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    for value in values:
+        if not _is_finite_number(value):
+            raise ParameterError(f"{name} must be a list of finite numbers; got {value!r}.")
+    return [float(value) for value in values]
 
 
 def _copy(function: Mapping[str, Any]) -> SymmetryFunction:
     """Copy a function into plain data, with the neighbor elements sorted."""
     copy = dict(function)
+    for key in _NUMBERS:
+        if key in copy:
+            copy[key] = float(copy[key])
+    if "element" in copy:
+        copy["element"] = str(copy["element"])
     if "elements" in copy:
-        copy["elements"] = sorted(copy["elements"])
+        copy["elements"] = sorted(map(str, copy["elements"]))
     if "cutoff" in copy:
         copy["cutoff"] = dict2cutoff(copy["cutoff"]).todict()
     return copy
@@ -199,24 +257,27 @@ def _faults(function: Any) -> list[str]:
         faults.append(f"{kind} lacks {', '.join(missing)}")
     if unknown:
         faults.append(f"{kind} does not know {', '.join(unknown)}")
-    for key in ("eta", "offset", "zeta", "gamma"):
+    for key in _NUMBERS:
         if key in function and not _is_finite_number(function[key]):
             faults.append(f"{key} is {function[key]!r}, not a finite number")
     if "element" in function and not _is_symbol(function["element"]):
         faults.append(f"element is {function['element']!r}, not a chemical symbol")
     if "elements" in function and not _is_pair(function["elements"]):
         faults.append(f"elements is {function['elements']!r}, not a pair of symbols")
+    if not faults and function["eta"] < 0:
+        faults.append(f"eta is {function['eta']!r}; below 0 a Gaussian grows with the distance")
     if not faults and "zeta" in function and not function["zeta"] >= 1:
         faults.append(f"zeta is {function['zeta']!r}; below 1 forces are not finite")
     return faults
 
 
 def _is_finite_number(value: object) -> bool:
-    return (
-        isinstance(value, (int, float, np.integer, np.floating))
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    )
+    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def _is_pair(value: object) -> bool:

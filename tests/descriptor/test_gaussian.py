@@ -1,4 +1,5 @@
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from amp.core.errors import ImageError, ParameterError, UnsupportedElementError
 from amp.core.images import hash_images
 from amp.core.neighbors import neighbor_pairs
+from amp.core.serialization import to_jsonable
 from amp.descriptor.cutoffs import Cosine, Polynomial, Quintic, Smoothstep, Tanh3, dict2cutoff
 from amp.descriptor.gaussian import Gaussian, make_symmetry_functions
 from amp.testing import ELEMENTS, DescriptorSuite, clusters, crystals
@@ -360,3 +362,51 @@ def test_neighborlist_holds_offsets_of_periodic_images():
     indices, offsets = descriptor.neighborlist["a"][0]
     assert_array_equal(indices, np.zeros(12, int))
     assert_allclose(np.linalg.norm(offsets @ atoms.cell.array, axis=1), 3.6 / np.sqrt(2))
+
+
+def test_faults_of_given_functions_are_told_at_once():
+    with pytest.raises(ParameterError, match=r"Gs\['Cu'\] is empty"):
+        Gaussian(Gs={"Cu": []})
+    with pytest.raises(ParameterError, match="below 0 a Gaussian grows"):
+        Gaussian(Gs={"H": [{"type": "G2", "element": "H", "eta": -1.0}]})
+
+
+@pytest.mark.parametrize("elements", ["CuPt", 29, [29], [["Cu"]]])
+def test_elements_that_are_no_list_of_symbols_are_refused(elements):
+    with pytest.raises(ParameterError, match="elements is a list of chemical symbols"):
+        Gaussian(elements=elements)
+
+
+def test_numbers_of_arrays_are_written_as_plain_numbers():
+    functions = [
+        {"type": "G2", "element": "H", "eta": np.float64(1.0), "offset": r} for r in np.arange(2.0)
+    ]
+    shared = Gaussian(Gs=functions)
+    shared.prepare(["H"])
+    for descriptor in (Gaussian(Gs={"H": functions}), shared):
+        assert "__scalar__" not in json.dumps(to_jsonable(descriptor.to_dict()))
+
+
+def test_functions_given_twice_are_told_in_the_log(caplog):
+    functions = make_symmetry_functions(["H"], "G2", [1.0, 2.0, 1.0])
+    Gaussian(Gs=functions).prepare(["H"])
+    assert [record.getMessage() for record in caplog.records] == [
+        "Symmetry functions 0 and 2 of H are the same (G2, H, eta = 1, offset = 0); one can be "
+        "left out."
+    ]
+
+
+@pytest.mark.parametrize("zeta", [1.5, 2.5, 3.0])
+def test_forces_have_no_jump_where_gamma_is_beyond_one(zeta):
+    function = {"type": "G5", "elements": ["H", "H"], "eta": 0.0, "gamma": 1.6, "zeta": zeta}
+    descriptor = Gaussian(cutoff=4.0, Gs=[function])
+    descriptor.prepare(["H", "O"])
+    kink = np.arccos(-1 / 1.6)  # 1 + gamma cos is 0 here
+
+    def slope(angle):
+        atoms = Atoms("OH2", positions=[[0, 0, 0], [1, 0, 0], [np.cos(angle), np.sin(angle), 0]])
+        pairs = neighbor_pairs(atoms, 4.0)
+        result = descriptor.fingerprint(pairs, atoms.numbers)
+        return descriptor.contract(pairs, result, np.ones(len(result.values))).positions
+
+    assert_allclose(slope(kink - 1e-9), slope(kink + 1e-9), atol=1e-3)
