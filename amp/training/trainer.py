@@ -139,7 +139,10 @@ def train(
             log(f"Initial parameters: {files.initial}")
         else:
             model.vector = checkpoint.vector
-            log(f"Going on from step {checkpoint.step} of {files.latest_checkpoint()}.")
+            log(
+                f"Going on from step {checkpoint.step} of {files.latest_checkpoint()}, with the "
+                "parameters there."
+            )
         run = _Run(descriptor, model, files, log, identity, data)
         return run.go(0 if checkpoint is None else checkpoint.step, threads or _usable_cores())
 
@@ -218,6 +221,8 @@ class _Run:
     def go(self, first_step: int, threads: int) -> LossTerms:
         """Optimize, and save what comes out, however it ends."""
         loss = self.model.lossfunction
+        if 0 < first_step >= loss.maxiter:
+            self._refuse_more_steps(first_step)
         loss.attach(
             self.model, self.data.fingerprints, self.data.references, self.log, threads, first_step
         )
@@ -230,10 +235,29 @@ class _Run:
             except BaseException as error:
                 self._keep(problem)
                 self.log(f"Training was interrupted: {error!r}")
+                if isinstance(error, KeyboardInterrupt):
+                    raise KeyboardInterrupt(self._interruption(problem)) from None
                 raise
             finally:
                 loss.detach()
         return self._finish(problem, converged)
+
+    def _refuse_more_steps(self, step: int) -> None:
+        """Say that the check point has used maxiter up; its parameters are kept."""
+        write_potential(self.files.untrained, self.descriptor, self.model)
+        message = (
+            f"maxiter={self.model.lossfunction.maxiter} is used up: "
+            f"{self.files.latest_checkpoint()} is at step {step}. Its parameters are in "
+            f"{self.files.untrained} and in the calculator. Raise maxiter to go on."
+        )
+        self.log(message)
+        raise TrainingConvergenceError(message + self._note_on_old_potential())
+
+    def _note_on_old_potential(self) -> str:
+        """Say of whom the potential is that this training did not replace."""
+        if not Path(self.files.trained).exists():
+            return ""
+        return f" {self.files.trained} is still that of an earlier training."
 
     def _after_step(self, problem: TrainingProblem, show: Callable[[str], None]) -> None:
         """Show progress and write check points."""
@@ -258,6 +282,16 @@ class _Run:
         if self.model.checkpoints and problem.best_terms is not None:
             self._write_checkpoint(problem, problem.loss.step)
 
+    def _interruption(self, problem: TrainingProblem) -> str:
+        """Say in one line where an interrupted training stands."""
+        if problem.best_terms is None:
+            return "Interrupted before the first step; run again to train."
+        if not self.model.checkpoints:
+            where = "only in the calculator (checkpoints=None); save them with its save()"
+        else:
+            where = f"in {self.files.latest_checkpoint()}; run again to go on"
+        return f"Interrupted at step {problem.loss.step}; the best parameters are {where}."
+
     def _finish(self, problem: TrainingProblem, converged: bool) -> LossTerms:
         """Save the result under the name that says whether it converged."""
         self._keep(problem)
@@ -280,11 +314,12 @@ class _Run:
             for name, limit in criteria.items()
             if limit is not None and getattr(terms, name) > limit
         )
+        n_steps = problem.loss.step
         raise TrainingConvergenceError(
-            f"Training stopped after {problem.loss.step} steps without convergence: "
+            f"Training stopped after {n_steps} step{'s' * (n_steps != 1)} without convergence: "
             f"{short or 'there are no criteria'}. The best parameters are in "
             f"{self.files.untrained} and in the calculator. Train longer, loosen the criteria, "
-            "or use more nodes or functions."
+            f"or use more nodes or functions.{self._note_on_old_potential()}"
         )
 
 

@@ -418,10 +418,22 @@ def test_going_on_does_not_need_the_seed_nor_the_same_start(make_calc, waters):
     assert_array_equal(calc.model.vector, there)  # one step: the check point
 
 
-def test_going_on_with_the_same_maxiter_evaluates_once_and_stops(make_calc, waters):
+@pytest.mark.parametrize("maxiter", [8, 3])
+def test_where_maxiter_is_used_up_nothing_is_evaluated(make_calc, waters, maxiter):
     calc = train_until_limit(make_calc(), waters)
-    again = train_until_limit(make_calc(), waters)
-    assert_array_equal(again.model.vector, calc.model.vector)
+    before = Path("calc-checkpoint.amp").read_bytes()
+    for _ in range(2):
+        again = make_calc(loss={"maxiter": maxiter})
+        with pytest.raises(TrainingConvergenceError) as caught:
+            again.train(waters)
+        assert f"maxiter={maxiter} is used up: calc-checkpoint.amp is at step 8" in str(
+            caught.value
+        )
+        assert "Raise maxiter" in str(caught.value)
+        assert_array_equal(again.model.vector, calc.model.vector)
+        assert Path("calc-checkpoint.amp").read_bytes() == before
+    assert len(steps()) == 8
+    results(again, waters)
 
 
 def test_the_same_calculator_can_go_on(make_calc, waters):
@@ -616,6 +628,24 @@ def test_training_that_fails_keeps_the_best_parameters(make_calc, waters):
     results(calc, waters)  # and it can be used
 
 
+def test_an_older_potential_that_stays_is_told(make_calc, waters):
+    make_calc(loss=EASY).train(waters)
+    before = Path("calc.amp").read_bytes()
+    note = r"calc\.amp is still that of an earlier training"
+    with pytest.raises(TrainingConvergenceError, match=note):
+        make_calc().train(waters, overwrite=True)
+    assert Path("calc.amp").read_bytes() == before
+    with pytest.raises(TrainingConvergenceError) as caught:
+        make_calc(label="other").train(waters)
+    assert "earlier training" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("maxiter", "text"), [(1, "after 1 step "), (2, "after 2 steps ")])
+def test_steps_are_counted_in_words(make_calc, waters, maxiter, text):
+    with pytest.raises(TrainingConvergenceError, match=text):
+        make_calc(loss={"maxiter": maxiter}).train(waters)
+
+
 @pytest.mark.parametrize("maxiter", [1, 2])
 def test_very_few_steps_keep_what_they_found(make_calc, waters, maxiter):
     calc = train_until_limit(make_calc(loss={"maxiter": maxiter}), waters)
@@ -707,9 +737,24 @@ def test_an_interrupted_run_keeps_its_best_and_goes_on_later(make_calc, waters, 
     assert float(rows[5][2]) == best
 
 
+@pytest.mark.parametrize(
+    ("checkpoints", "where"),
+    [
+        (3, "in calc-checkpoint.amp; run again to go on."),
+        (-3, f"in {Path('calc-checkpoints') / '5.amp'}; run again to go on."),
+        (None, "only in the calculator (checkpoints=None); save them with its save()."),
+    ],
+)
+def test_an_interrupt_says_where_the_parameters_are(make_calc, waters, checkpoints, where):
+    with pytest.raises(KeyboardInterrupt) as caught:
+        make_calc(optimizer=Interrupted(5), checkpoints=checkpoints).train(waters)
+    assert str(caught.value) == f"Interrupted at step 5; the best parameters are {where}"
+    assert caught.value.__suppress_context__
+
+
 def test_an_interrupt_before_the_first_step_leaves_the_start(make_calc, waters):
     calc = make_calc(optimizer=Interrupted(0))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="before the first step; run again"):
         calc.train(waters)
     assert_array_equal(calc.model.vector, Amp.load("calc-initial-parameters.amp").model.vector)
     train_until_limit(make_calc(), waters)
