@@ -1,11 +1,12 @@
 """Train a potential for ethanol, test it on images it has not seen, and run dynamics with it.
 
-    python train_molecule.py            # one to two minutes on two cores
+    python train_molecule.py            # one to three minutes on two cores
     python train_molecule.py --quick    # a few seconds, for a look; the errors stay large
 
 Files are written into the current folder: ethanol.amp (the potential), ethanol-log.txt,
-parity.png and ethanol-md.traj. The data, energies and forces of GFN2-xTB, are described in
-data/README.rst.
+ethanol-parity.png and ethanol-md.traj; those of a quick run begin with ethanol-quick. A training
+that is interrupted (Ctrl-C) goes on when this is run again. The data, energies and forces of
+GFN2-xTB, are described in data/README.rst.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ def symmetry_functions(elements, cutoff=CUTOFF):
     return shells + angles
 
 
-def train(train_images, quick):
+def train(train_images, label, quick):
     """Fit energies and forces; returns the calculator."""
     calc = Amp(
         descriptor=Gaussian(cutoff=CUTOFF, Gs=symmetry_functions(["C", "H", "O"])),
         model=NeuralNetwork(hiddenlayers=(16, 16), randomseed=0),
-        label="ethanol",
+        label=label,
     )
     calc.model.lossfunction = LossFunction(
         force_coefficient=0.1,
@@ -58,13 +59,14 @@ def train(train_images, quick):
         maxiter=20 if quick else 3000,
     )
     try:
-        calc.train(train_images, overwrite=True)  # start anew however often this is run
+        # What was interrupted goes on; after a finished run the next one starts anew.
+        calc.train(train_images, overwrite=Path(f"{label}.amp").exists())
     except TrainingConvergenceError as error:
         print(error)  # the calculator has the best parameters all the same
     return calc
 
 
-def run_dynamics(calc, atoms, picoseconds, temperature=300.0):
+def run_dynamics(calc, atoms, picoseconds, trajectory_file, temperature=300.0):
     """Run dynamics at constant energy; returns how far the total energy strays (eV/atom)."""
     atoms = atoms.copy()
     atoms.calc = calc
@@ -73,7 +75,7 @@ def run_dynamics(calc, atoms, picoseconds, temperature=300.0):
     dynamics = VelocityVerlet(atoms, timestep=0.5 * units.fs)
     energies = []
     dynamics.attach(lambda: energies.append(atoms.get_total_energy()))
-    with Trajectory("ethanol-md.traj", "w", atoms) as trajectory:
+    with Trajectory(trajectory_file, "w", atoms) as trajectory:
         dynamics.attach(trajectory.write, interval=20)
         dynamics.run(round(picoseconds / 0.0005))
     return np.ptp(energies) / len(atoms)
@@ -87,19 +89,20 @@ def main(argv=None):
     train_images = read(DATA / "ethanol_train.extxyz", index=":30" if quick else ":")
     test_images = read(DATA / "ethanol_test.extxyz", index=":10" if quick else ":")
 
-    print(f"Training on {len(train_images)} images; see ethanol-log.txt for each step.")
-    calc = train(train_images, quick)
-    calc.save("ethanol.amp", overwrite=True)
+    label = "ethanol-quick" if quick else "ethanol"  # a quick run keeps the files of a good one
+    print(f"Training on {len(train_images)} images; see {label}-log.txt for each step.")
+    calc = train(train_images, label, quick)
+    calc.save(f"{label}.amp", overwrite=True)  # converged or not: this run is finished
 
     print(f"\nErrors on {len(test_images)} test images of other trajectories:")
     print(evaluate(calc, test_images).table())
-    plot_parity(calc, test_images, plotfile="parity.png", overwrite=True)
-    print("Parity plot: parity.png")
+    plot_parity(calc, test_images, plotfile=f"{label}-parity.png", overwrite=True)
+    print(f"Parity plot: {label}-parity.png")
 
     picoseconds = 0.05 if quick else 1.0
-    strayed = run_dynamics(calc, test_images[0], picoseconds)
+    strayed = run_dynamics(calc, test_images[0], picoseconds, f"{label}-md.traj")
     print(
-        f"{picoseconds:g} ps of dynamics (ethanol-md.traj): "
+        f"{picoseconds:g} ps of dynamics ({label}-md.traj): "
         f"the total energy stayed within {1000 * strayed:.3f} meV/atom."
     )
 

@@ -6,12 +6,15 @@
 The images, Cu(111) with oxygen on it, are made by emt_slab.py beside this file; those that the
 potential is tested on come from other trajectories. In the end the atoms and the lateral cell of a
 test image are relaxed with the potential, and with EMT, which it has learned from. Files are
-written into the current folder: surface.amp (the potential) and surface-log.txt.
+written into the current folder: surface.amp (the potential) and surface-log.txt; those of a quick
+run begin with surface-quick. A training that is interrupted (Ctrl-C) goes on when this is run
+again.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 from ase.calculators.emt import EMT
@@ -44,12 +47,12 @@ def symmetry_functions(elements, cutoff=CUTOFF):
     )
 
 
-def train(images, quick):
+def train(images, label, quick):
     """Fit energies, forces and stresses; returns the calculator."""
     calc = Amp(
         descriptor=Gaussian(cutoff=CUTOFF, Gs=symmetry_functions(["Cu", "O"])),
         model=NeuralNetwork(hiddenlayers=(10, 10), randomseed=0),
-        label="surface",
+        label=label,
     )
     calc.model.lossfunction = LossFunction(
         force_coefficient=0.04,
@@ -60,7 +63,8 @@ def train(images, quick):
         maxiter=10 if quick else 800,
     )
     try:
-        calc.train(images, overwrite=True)  # start anew however often this is run
+        # What was interrupted goes on; after a finished run the next one starts anew.
+        calc.train(images, overwrite=Path(f"{label}.amp").exists())
     except TrainingConvergenceError as error:
         print(error)  # the calculator has the best parameters all the same
     return calc
@@ -83,9 +87,10 @@ def main(argv=None):
     train_images = make_slab_images(6 if quick else 120, temperatures, seed=0)
     test_images = make_slab_images(6 if quick else 30, temperatures, seed=1)
 
-    print(f"Training on {len(train_images)} images; see surface-log.txt for each step.")
-    calc = train(train_images, quick)
-    calc.save("surface.amp", overwrite=True)
+    label = "surface-quick" if quick else "surface"  # a quick run keeps the files of a good one
+    print(f"Training on {len(train_images)} images; see {label}-log.txt for each step.")
+    calc = train(train_images, label, quick)
+    calc.save(f"{label}.amp", overwrite=True)  # converged or not: this run is finished
 
     print(f"\nErrors on {len(test_images)} test images of other trajectories:")
     print(evaluate(calc, test_images).table())

@@ -48,30 +48,48 @@ def test_the_ten_lines_train_and_print_errors(tmp_path, capsys):
 
 def test_the_molecule_is_trained_tested_and_set_in_motion(capsys):
     pytest.importorskip("matplotlib")
+    Path("ethanol.amp").write_text("of a good run")
     load("train_molecule").main(["--quick"])
-    expected = {"ethanol.amp", "ethanol-log.txt", "parity.png", "ethanol-md.traj"}
-    assert expected <= files()
+    assert Path("ethanol.amp").read_text() == "of a good run"
+    assert {f"ethanol-quick{end}" for end in (".amp", "-log.txt", "-parity.png", "-md.traj")} <= (
+        files()
+    )
+    assert all(name == "ethanol.amp" or name.startswith("ethanol-quick") for name in files())
     said = capsys.readouterr().out
     assert "Errors on 10 test images" in said
     assert "0.05 ps of dynamics" in said
-    assert len(read("ethanol-md.traj", ":")) == 6
+    assert len(read("ethanol-quick-md.traj", ":")) == 6
 
 
 def test_the_surface_is_trained_on_stress_tested_and_relaxed(capsys):
     load("train_surface").main(["--quick"])
-    assert {"surface.amp", "surface-log.txt"} <= files()
+    assert {"surface-quick.amp", "surface-quick-log.txt"} <= files()
+    assert all(name.startswith("surface-quick") for name in files())
     said = capsys.readouterr().out
     assert "Errors on 6 test images" in said
     assert "stress (eV/Å^3)" in said
     assert [line[:4] for line in said.splitlines()[-2:]] == ["Amp:", "EMT:"]
 
 
-def test_examples_can_be_run_again_in_the_same_folder():
+def test_examples_go_on_when_interrupted_and_start_anew_when_finished(monkeypatch):
     surface = load("train_surface")
     images = surface.make_slab_images(2, 300.0, seed=0)
-    for _ in range(2):
-        surface.train(images, quick=True).save("surface.amp", overwrite=True)
-    assert "surface.amp" in files()
+    evaluate_loss = surface.LossFunction.evaluate
+
+    def interrupted(self, *args, **kwargs):
+        if self.step == 3:
+            raise KeyboardInterrupt
+        return evaluate_loss(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(surface.LossFunction, "evaluate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            surface.train(images, "slab", quick=True)
+    surface.train(images, "slab", quick=True).save("slab.amp")
+    log = Path("slab-log.txt")
+    assert "Going on from step" in log.read_text()
+    surface.train(images, "slab", quick=True).save("slab.amp", overwrite=True)
+    assert "Going on from step" not in log.read_text()
 
 
 def test_slab_images_are_written_to_a_file():
