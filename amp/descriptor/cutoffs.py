@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,11 +43,11 @@ class Cutoff:
     code = -1  # how kernels know the function; see _kernels.cutoff_row
 
     def __init__(self, Rc: float) -> None:
-        self.Rc = float(Rc)
-        if not (np.isfinite(self.Rc) and self.Rc > 0):
+        if not _is_positive(Rc):
             raise ParameterError(
                 f"A cutoff radius must be a positive number of Å, not {Rc!r}; 6.5 is usual."
             )
+        self.Rc = float(Rc)
 
     @property
     def gamma(self) -> float:
@@ -127,9 +128,9 @@ class Polynomial(Cutoff):
 
     def __init__(self, Rc: float, gamma: float = 4) -> None:
         super().__init__(Rc)
-        if not (np.isfinite(gamma) and gamma > 0):
+        if not _is_positive(gamma):
             raise ParameterError(f"Polynomial cutoff: gamma must be positive, not {gamma!r}.")
-        self._gamma = gamma
+        self._gamma = gamma if isinstance(gamma, (int, float)) else float(gamma)
 
     @property
     def gamma(self) -> float:
@@ -203,7 +204,7 @@ class Smoothstep(Cutoff):
 
     def __init__(self, Rc: float, order: int = 3) -> None:
         super().__init__(Rc)
-        if order not in range(1, 21):
+        if not _is_positive(order) or order not in range(1, 21):
             raise ParameterError(
                 f"Smoothstep cutoff: order must be a whole number from 1 to 20, not {order!r}."
             )
@@ -242,14 +243,22 @@ def dict2cutoff(dct: Mapping[str, Any] | Cutoff | float) -> Cutoff:
     if isinstance(dct, Cutoff):
         return dct
     if isinstance(dct, Mapping):
-        if "name" not in dct:
+        name, kwargs = dct.get("name"), dct.get("kwargs", {})
+        if not isinstance(name, str) or not isinstance(kwargs, Mapping):
             raise ParameterError(f"A cutoff is {{'name': ..., 'kwargs': {{...}}}}, not {dct!r}.")
         try:
-            return cutoffs[dct["name"]](**dct.get("kwargs", {}))
+            return cutoffs[name](**kwargs)
         except TypeError as error:
-            raise ParameterError(f"Cutoff {dct['name']!r}: {error}.") from error
+            raise ParameterError(f"Cutoff {name!r}: {error}.") from error
     if isinstance(dct, (int, float, np.integer, np.floating)) and not isinstance(dct, bool):
         return Cosine(float(dct))
     raise ParameterError(
         f"A cutoff is a radius in Å, a function such as Cosine(6.5), or its dict, not {dct!r}."
     )
+
+
+def _is_positive(value: object) -> bool:
+    """Tell whether this is a finite number above 0."""
+    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+        return False
+    return bool(0 < value <= sys.float_info.max)

@@ -174,13 +174,13 @@ def test_every_function_is_registered_under_its_name():
         assert issubclass(function, Cutoff)
 
 
-@pytest.mark.parametrize("radius", [0.0, -1.0, math.inf, math.nan])
+@pytest.mark.parametrize("radius", [0.0, -1.0, math.inf, math.nan, "6.5", None, True, [6.5], 1j])
 def test_radius_must_be_positive(radius):
     with pytest.raises(ParameterError, match="positive number of Å"):
         Cosine(radius)
 
 
-@pytest.mark.parametrize("gamma", [0, -2.0, math.nan, math.inf])
+@pytest.mark.parametrize("gamma", [0, -2.0, math.nan, math.inf, "4", None])
 def test_exponent_of_the_polynomial_must_be_positive(gamma):
     with pytest.raises(ParameterError, match="gamma must be positive"):
         Polynomial(5.0, gamma=gamma)
@@ -192,6 +192,8 @@ def test_exponent_of_the_polynomial_must_be_positive(gamma):
         ({"kwargs": {"Rc": 5.0}}, ParameterError, "A cutoff is {'name'"),
         ({"name": "Cosine", "kwargs": {"radius": 5.0}}, ParameterError, "Cutoff 'Cosine'.*radius"),
         ({"name": "Cosinus", "kwargs": {"Rc": 5.0}}, UnknownNameError, "Did you mean 'Cosine'"),
+        ({"name": ["Cosine"], "kwargs": {"Rc": 5.0}}, ParameterError, "A cutoff is {'name'"),
+        ({"name": "Cosine", "kwargs": 5.0}, ParameterError, "A cutoff is {'name'"),
         ("Cosine", ParameterError, "A cutoff is a radius"),
         (True, ParameterError, "A cutoff is a radius"),
         (None, ParameterError, "A cutoff is a radius"),
