@@ -1,9 +1,12 @@
 """Train a potential and look at it: `python3 tools/demo.py`.
 
-The first run makes a virtual environment (`.venv`) in the checkout and installs Amp there. Then
-`examples/train_molecule.py` trains on the data in `examples`, reports the errors on images that the
-potential has not seen, draws the parity plot and runs a short molecular dynamics. Its files are
-left in `demo-run`. Arguments go to the example.
+The first run makes a virtual environment (`.venv`) in the checkout and installs Amp there, in about
+a minute. Then `examples/train_molecule.py` trains on the data in `examples`, reports the errors on
+images that the potential has not seen, draws the parity plot and runs a short molecular dynamics,
+in one to three minutes. Its files are left in `demo-run`. Arguments go to the example.
+
+Interrupted by Ctrl-C, training goes on when this is started again. To use the environment yourself:
+`source .venv/bin/activate`.
 """
 
 import sys
