@@ -22,8 +22,8 @@ FAILED, INTERRUPTED = 1, 130
 
 # What messages for those who write scripts are called on the command line.
 AS_OPTIONS = {
-    "Load it with Amp.load(), use another label": "Use another --label",
-    "Use another label": "Use another --label",
+    "Load it with Amp.load(), use another label": "Use another label",
+    "another label": "another --label",
     "overwrite=True": "--overwrite",
 }
 
