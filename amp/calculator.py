@@ -10,8 +10,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
-from amp.core.errors import ImageError, OutputExistsError
+from amp.core.errors import ImageError, OutputExistsError, ParameterError
 from amp.core.neighbors import NeighborList
+from amp.training.checks import check_cores, check_label, check_part
 from amp.training.files import RunFiles
 from amp.training.potentials import make_parts, read_potential, write_potential
 from amp.training.references import has_volume
@@ -42,6 +43,12 @@ class Amp(Calculator):
     atoms : Atoms, optional
         Structure to attach the calculator to.
 
+    Raises
+    ------
+    ParameterError
+        If something is of a wrong kind: parts that lack what a descriptor or model must have,
+        labels that are no beginning of a file name, cores that are no number.
+
     Notes
     -----
     Results are `energy`, `free_energy` (the same, eV), `energies` (atomic, eV), `forces` (eV/Å)
@@ -62,12 +69,14 @@ class Amp(Calculator):
         logging: bool = True,
         atoms: Atoms | None = None,
     ) -> None:
-        self._amp_label = "amp" if label is None else os.fspath(label)
+        check_part("descriptor", descriptor)
+        check_part("model", model)
+        self._amp_label = check_label("amp" if label is None else label)
         super().__init__(atoms=atoms)
         self.descriptor = descriptor
         self.model = model
         self.dblabel = self._amp_label if dblabel is None else dblabel
-        self.cores = cores
+        self.cores = check_cores(cores)
         self.envcommand = envcommand
         self.logging = logging
         self._neighbors: NeighborList | None = None
@@ -83,7 +92,13 @@ class Amp(Calculator):
     @label.setter
     def label(self, label: str | os.PathLike[str] | None) -> None:
         if label is not None:
-            self._amp_label = os.fspath(label)
+            self._amp_label = check_label(label)
+
+    def __repr__(self) -> str:
+        elements = getattr(self.descriptor.parameters, "elements", None)
+        of = f"{' '.join(elements)}, " if elements else ""
+        parts = f"{type(self.descriptor).__name__}, {type(self.model).__name__}"
+        return f"<Amp: {of}{parts}, label {self.label!r}>"
 
     @classmethod
     def load(
@@ -107,8 +122,8 @@ class Amp(Calculator):
 
         Raises
         ------
-        FileNotFoundError
-            If there is no such file.
+        FileNotFoundError, IsADirectoryError
+            If there is no such file, or it is a folder.
         AmpFileError
             If it is damaged, of a newer version, or not a potential file.
         """
@@ -166,6 +181,8 @@ class Amp(Calculator):
         OutputExistsError, CheckpointMismatchError, LabelInUseError
             Before any work, if LABEL.amp exists, a check point is of another training, or
             another training with this label is running.
+        ParameterError
+            Before any work, if `model.lossfunction` or `model.regressor` is of a wrong kind.
         ImageError, ConflictingImagesError, MissingDataError, UnsupportedElementError
             If images cannot be trained on; the messages name them.
         """
@@ -206,6 +223,8 @@ class Amp(Calculator):
 
         Raises
         ------
+        ParameterError
+            If there are no atoms, given now or before.
         UnsupportedElementError
             If there is an element that the potential was not trained for.
         ImageError
@@ -215,7 +234,11 @@ class Amp(Calculator):
         """
         super().calculate(atoms, properties, system_changes)
         structure = self.atoms  # a copy that the base class made
-        assert structure is not None
+        if structure is None:
+            raise ParameterError(
+                "There are no atoms to calculate: give them, as in "
+                "calc.get_potential_energy(atoms), or set atoms.calc = calc."
+            )
         if len(structure) == 0:
             raise ImageError("There are no atoms in this structure.")
         with_volume = has_volume(structure)

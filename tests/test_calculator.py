@@ -648,3 +648,10 @@ def test_new_parameters_of_the_model_are_seen_by_atoms_that_have_a_result(oxide)
     calc.model.vector = vector
     n_of_that_element = sum(s == calc.model.elements[-1] for s in oxide.symbols)
     assert oxide.get_potential_energy() == pytest.approx(before + n_of_that_element, abs=1e-9)
+
+
+def test_the_calculator_shows_itself_in_a_line(cuo):
+    calc = Amp(cuo.descriptor, cuo.model, label="a/b")
+    assert repr(calc) == "<Amp: Cu O, Gaussian, NeuralNetwork, label 'a/b'>"
+    untrained = Amp(type(cuo.descriptor)(), type(cuo.model)())
+    assert repr(untrained) == "<Amp: Gaussian, NeuralNetwork, label 'amp'>"

@@ -430,6 +430,98 @@ def test_check_points_that_are_no_number_of_steps(checkpoints):
         NeuralNetwork(checkpoints=checkpoints)
 
 
+class Thing:
+    """Neither descriptor nor model."""
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "model", "message"),
+    [
+        (Gaussian, NeuralNetwork((2,)), r"descriptor is the class Gaussian; .*: Gaussian\(\)"),
+        (Gaussian(), NeuralNetwork, r"model is the class NeuralNetwork; .*: NeuralNetwork\(\)"),
+        (NeuralNetwork((2,)), Gaussian(), r"It is a model: write Amp\(descriptor, model\)"),
+        (Gaussian(), Gaussian(), r"model cannot be .*Gaussian.*It is a descriptor"),
+        ("gaussian", NeuralNetwork((2,)), r"descriptor cannot be 'gaussian', which lacks prepare"),
+        (Gaussian(), None, r"model cannot be None, which lacks initialize.*NeuralNetwork\(\)"),
+        (Gaussian(), Thing(), r"of the class Thing, which lacks initialize, evaluate"),
+    ],
+)
+def test_parts_of_a_wrong_kind(descriptor, model, message):
+    with pytest.raises(ParameterError, match=message):
+        Amp(descriptor, model)
+
+
+@pytest.mark.parametrize("loss", [None, "rmse", LossFunction, Regressor()], ids=repr)
+def test_loss_functions_that_are_none(loss):
+    calc = calculator()
+    calc.model.lossfunction = loss
+    with pytest.raises(ParameterError, match=r"model\.lossfunction (is|cannot be) "):
+        calc.train(waters())
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("regressor", [3, Regressor, LossFunction()], ids=repr)
+def test_regressors_that_are_none(regressor):
+    calc = calculator()
+    calc.model.regressor = regressor
+    with pytest.raises(ParameterError, match=r"model\.regressor (is|cannot be) .*Regressor\("):
+        calc.train(waters())
+    assert list(Path().iterdir()) == []
+
+
+def test_a_regressor_may_be_the_name_of_an_optimizer():
+    calc = calculator()
+    calc.model.regressor = "L-BFSG-B"
+    with pytest.raises(UnknownNameError, match="Did you mean 'L-BFGS-B'"):
+        calc.train(waters())
+    calc.model.regressor = "CG"
+    calc.train(waters())
+    assert "Optimizer: CG" in Path("run-log.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (3, "A label is a text or a path, .*; got 3"),
+        (b"run", "A label is a text or a path"),
+        ("results/", r"'results/' names a folder only.*'results/amp'"),
+        ("water.amp", r"ends in \.amp.*Use 'water'; .*Amp\.load\('water\.amp'\)"),
+    ],
+)
+def test_labels_that_are_none(label, message):
+    with pytest.raises(ParameterError, match=message):
+        Amp(Gaussian(), NeuralNetwork(), label=label)
+    calc = calculator()
+    with pytest.raises(ParameterError, match=message):
+        calc.label = label
+    assert calc.label == "run"
+
+
+@pytest.mark.parametrize(
+    "cores",
+    ["2", "tcp://node1:5000", 0, -1, 2.0, True, {}, {"localhost": 0}, {3: 3}, [2]],
+    ids=repr,
+)
+def test_cores_that_are_none(cores):
+    with pytest.raises(ParameterError, match="cores is a number of at least 1"):
+        Amp(Gaussian(), NeuralNetwork(), cores=cores)
+
+
+@pytest.mark.parametrize("cores", [None, 1, np.int64(2), {"localhost": 2, "node1": 4}], ids=repr)
+def test_cores_that_are_some(cores):
+    kept = Amp(Gaussian(), NeuralNetwork(), cores=cores).cores
+    assert kept == cores
+    assert type(kept) in (int, dict, type(None))
+
+
+def test_calculating_without_atoms():
+    calc = trained()
+    with pytest.raises(ParameterError, match=r"no atoms to calculate: give them"):
+        calc.get_potential_energy()
+    atoms = waters(1)[0]
+    assert calc.get_potential_energy(atoms) == calc.get_potential_energy()
+
+
 # -- files -----------------------------------------------------------------------------------------
 
 

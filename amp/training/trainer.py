@@ -22,7 +22,6 @@ from amp.core.fingerprints import Fingerprints
 from amp.core.images import hash_images, validate_images
 from amp.core.logs import Logger, status, version_header
 from amp.model.loss import LossTerms, References, check_device
-from amp.regression import Regressor
 from amp.training._lock import hold
 from amp.training.checkpoint import (
     Checkpoint,
@@ -31,6 +30,7 @@ from amp.training.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from amp.training.checks import check_loss, make_regressor
 from amp.training.files import RunFiles
 from amp.training.potentials import write_potential
 from amp.training.problem import TrainingProblem
@@ -116,6 +116,8 @@ def train(
     ------
     TrainingConvergenceError
         If the criteria of convergence were not met; the best parameters are kept and saved.
+    ParameterError
+        Before any work, if the model's loss function or regressor is of a wrong kind.
     LabelInUseError
         Before any work, if another training with this label is running.
     OutputExistsError, OutputWriteError
@@ -124,6 +126,8 @@ def train(
         Before any fingerprints, if the check point is of another training.
     """
     check_device(model.device)
+    check_loss(model.lossfunction)
+    regressor = make_regressor(model.regressor)
     files.make_folder()
     with hold(files.running), _open_files(files, overwrite, keep_log) as log:
         for line in version_header():
@@ -143,7 +147,7 @@ def train(
                 f"Going on from step {checkpoint.step} of {files.latest_checkpoint()}, with the "
                 "parameters there."
             )
-        run = _Run(descriptor, model, files, log, identity, data)
+        run = _Run(descriptor, model, regressor, files, log, identity, data)
         return run.go(0 if checkpoint is None else checkpoint.step, threads or _usable_cores())
 
 
@@ -213,6 +217,7 @@ class _Run:
 
     descriptor: Any
     model: Any
+    regressor: Any
     files: RunFiles
     log: Log
     identity: Identity
@@ -228,10 +233,9 @@ class _Run:
         )
         with status("Training") as show:
             problem = TrainingProblem(loss, self.model.vector, lambda p: self._after_step(p, show))
-            regressor = Regressor() if self.model.regressor is None else self.model.regressor
-            problem.wants_gradient = getattr(regressor, "lossprime", True)
+            problem.wants_gradient = getattr(self.regressor, "lossprime", True)
             try:
-                converged = regressor.regress(problem, self.log)
+                converged = self.regressor.regress(problem, self.log)
             except BaseException as error:
                 self._keep(problem)
                 self.log(f"Training was interrupted: {error!r}")
