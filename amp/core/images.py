@@ -30,6 +30,7 @@ __all__ = [
     "get_hash",
     "has_result",
     "hash_images",
+    "image_places",
     "randomize_images",
     "read_images",
     "stored_result",
@@ -50,7 +51,7 @@ PBC_TEXTS = {
 }
 # The same structure computed twice agrees to this, in eV or eV/Å, whatever files it went through.
 SAME_VALUE = 1e-6
-UNITS = {"energy": "eV", "forces": "eV/Å"}
+UNITS = {"energy": "eV", "forces": "eV/Å", "stress": "eV/Å^3"}
 MAGNETIC_MOMENTS = {"Fe": 2.0, "Co": 2.1, "Ni": 1.5, "Ru": 2.0, "Rh": 1.8}  # Bohr magnetons
 SHOWN = 10  # images that an error about data names one by one
 
@@ -136,13 +137,15 @@ def hash_images(
     ordered : bool
         Make the result an `OrderedDict`, for programs that ask for one.
     check_conflicts : bool
-        Refuse a structure that occurs with different stored energies or forces (by more than
-        1e-6 eV or eV/Å). Without it, the last of equal images silently stays.
+        Refuse a structure that occurs with different stored energies, forces or stresses (by more
+        than 1e-6 eV, eV/Å or eV/Å^3); of equal images the last one that has a calculator stays.
+        Without it, the last of equal images silently stays.
 
     Returns
     -------
     MetaDict or OrderedMetaDict
-        Images by key in their order; ``result.metadata['duplicates']`` counts repeated ones.
+        Images by key in their order; ``result.metadata['duplicates']`` counts repeated ones, and
+        ``result.metadata['places']`` says where in the sequence each image was last.
 
     Raises
     ------
@@ -170,11 +173,13 @@ def hash_images(
                 f" Warning: image {index} is the same as image {places[key][-1]} ({key}); "
                 "the later one is used."
             )
-        result[key] = atoms
+        if not (check_conflicts and key in result and atoms.calc is None):
+            result[key] = atoms  # for training, one with results rather than a bare copy
         places.setdefault(key, []).append(index)
     repeated = {key: indices for key, indices in places.items() if len(indices) > 1}
     if check_conflicts:
         _refuse_conflicts(sequence, repeated)
+    result.metadata["places"] = {key: indices[-1] for key, indices in places.items()}
     result.metadata["duplicates"] = {key: len(indices) for key, indices in repeated.items()}
     write(f" {len(result)} unique images after hashing.")
     return result
@@ -223,6 +228,18 @@ def read_images(images: Images) -> list[Atoms]:
     if not sequence:
         raise ImageError("There are no images: the list or file given is empty.")
     return sequence
+
+
+def image_places(images: Mapping[str, Any]) -> list[int]:
+    """Give the place of each hashed image in the sequence that was hashed, for messages.
+
+    Parameters
+    ----------
+    images : mapping
+        Images by key, as from `hash_images`; those of another mapping are counted.
+    """
+    places = getattr(images, "metadata", {}).get("places", {})
+    return [places.get(key, i) for i, key in enumerate(images)]
 
 
 def validate_images(images: Images) -> None:
@@ -274,7 +291,7 @@ def check_images(images: Images, forces: bool, *, stress: bool = False) -> None:
     wanted = ["energy", *(["forces"] if forces else []), *(["stress"] if stress else [])]
     missing: dict[str, list[str]] = {name: [] for name in wanted}
     by_key = images if isinstance(images, Mapping) else hash_images(images)
-    for index, (key, atoms) in enumerate(by_key.items()):
+    for index, (key, atoms) in zip(image_places(by_key), by_key.items(), strict=True):
         for name in wanted:
             fault = _fault(atoms, name)
             if fault is not None:
@@ -283,7 +300,7 @@ def check_images(images: Images, forces: bool, *, stress: bool = False) -> None:
     if missing:
         counts = " ".join(f"Missing {name} in {len(at)} image(s)." for name, at in missing.items())
         details = "".join(f"\n  {name}: {_first(places)}" for name, places in missing.items())
-        raise MissingDataError(f"{counts} Compute these images or leave them out.{details}")
+        raise MissingDataError(f"{counts} {_remedies(list(missing))}{details}")
 
 
 def randomize_images(
@@ -524,10 +541,25 @@ def _differences(same: list[Atoms]) -> Iterator[str]:
     for name, unit in UNITS.items():
         stored = [stored_result(atoms, name) for atoms in same]
         values = [np.asarray(value) for value in stored if value is not None]
-        spread = np.ptp(values, axis=0).max() if values else 0.0
+        # Components that are NaN are unknown, and differ from nothing.
+        spread = np.nan_to_num(np.ptp(values, axis=0)).max() if values else 0.0
         if spread > SAME_VALUE:
             shown = [value.item() for value in values] if name == "energy" else "values"
             yield f"{name} {shown} {unit}, apart by up to {spread:.3g} {unit}"
+
+
+def _remedies(missing: list[str]) -> str:
+    """Say what can be done about images that lack something."""
+    ways = ["compute these images", "leave them out"]
+    ways += [
+        f"train without {name} ({setting}=None)"
+        for name, setting in (("forces", "force_coefficient"), ("stress", "stress_coefficient"))
+        if name in missing
+    ]
+    if "energy" not in missing:
+        ways.append("train on what there is (accept_missing=True)")
+    text = f"{', '.join(ways[:-1])} or {ways[-1]}."
+    return text[0].upper() + text[1:]
 
 
 def _first(places: list[str]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from amp.core.errors import AmpError, ImageError
 from amp.core.fingerprints import Derivatives, Fingerprints, flat_layout
+from amp.core.images import image_places
 from amp.core.logs import progress
 from amp.core.neighbors import NeighborPairs, neighbor_pairs
 from amp.core.typing import IntArray
@@ -83,7 +84,7 @@ def _neighbors(
     species: list[IntArray] = []
     faults: list[tuple[str, AmpError]] = []
     cutoff = descriptor.cutoff
-    for index, (key, atoms) in enumerate(images.items()):
+    for index, (key, atoms) in zip(image_places(images), images.items(), strict=True):
         where = f"Image {index} ({key[:8]})"
         try:
             species.append(descriptor.species(atoms.numbers, where))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from amp.core.errors import ImageError, MissingDataError, ParameterError
-from amp.core.images import check_images, has_result, stored_result
+from amp.core.images import MetaDict, check_images, has_result, image_places, stored_result
 from amp.core.typing import FloatArray
 from amp.model.loss import LossFunction, References
 
@@ -68,7 +68,8 @@ def decide_demand(images: Mapping[str, Atoms], loss: LossFunction) -> Demand:
         return demand
     check_images(images, forces=forces)
     if demand.stress:
-        solids = {key: atoms for key, atoms in images.items() if has_volume(atoms)}
+        solids = MetaDict({key: atoms for key, atoms in images.items() if has_volume(atoms)})
+        solids.metadata = getattr(images, "metadata", {})
         if not solids:
             raise MissingDataError(
                 "Stresses are to be trained (stress_coefficient), but no image has a cell with "
@@ -115,8 +116,10 @@ def collect_references(
     forces = np.full((int(ends[-1]), 3), np.nan)
     stresses = np.full((len(images), 6), np.nan)
     volumes = np.ones(len(images))
-    for i, (key, atoms) in enumerate(images.items()):
-        where = f"Image {i} ({key[:8]})"
+    for i, (place, (key, atoms)) in enumerate(
+        zip(image_places(images), images.items(), strict=True)
+    ):
+        where = f"Image {place} ({key[:8]})"
         if demand.energies and (value := _value(atoms, "energy", where)) is not None:
             energies[i] = value
         if demand.forces and (value := _value(atoms, "forces", where)) is not None:
@@ -187,6 +190,7 @@ def _check_nft_ids(nft_ids: Sequence[tuple[str, int]], images: Mapping[str, Atom
 
 def _value(atoms: Atoms, name: str, where: str) -> Any:
     """Look a result up, or compute it with a live calculator; None if there is none."""
+    plural = name == "forces"
     value = stored_result(atoms, name)
     if value is None and has_result(atoms, name):
         try:
@@ -196,13 +200,16 @@ def _value(atoms: Atoms, name: str, where: str) -> Any:
                 f"{where}: its calculator failed to give the {name}: {error}"
             ) from error
         if not np.isfinite(value).all():
-            raise ImageError(f"{where}: its calculator gave {name} that is not finite: {value}.")
+            are = "are" if plural else "is"
+            raise ImageError(f"{where}: its calculator gave {name} that {are} not finite: {value}.")
+    if value is not None and np.isinf(value).any():
+        raise ImageError(f"{where}: its {name} is infinite; mend the image or leave it out.")
     shapes: dict[str, list[tuple[int, ...]]] = {
         "energy": [()], "forces": [(len(atoms), 3)], "stress": [(6,), (3, 3)],
     }  # fmt: skip
     if value is not None and np.shape(value) not in shapes[name]:
         raise ImageError(
-            f"{where}: its {name} has the shape {np.shape(value)}, not {shapes[name][0]}; does it "
+            f"{where}: its {name} {'have' if plural else 'has'} the shape {np.shape(value)}, not {shapes[name][0]}; does it "
             "belong to another image?"
         )
     return value

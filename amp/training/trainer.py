@@ -19,7 +19,7 @@ from amp.core.errors import (
     UnsupportedElementError,
 )
 from amp.core.fingerprints import Fingerprints
-from amp.core.images import hash_images, validate_images
+from amp.core.images import hash_images, image_places, validate_images
 from amp.core.logs import Logger, status, version_header
 from amp.model.loss import LossTerms, References, check_device
 from amp.training._lock import hold
@@ -177,13 +177,14 @@ def _gather(descriptor: Any, model: Any, images: Any, say: Log) -> _Gathered:
         say(f"image_weights names {len(strangers)} images that are not among these.")
     duplicates = getattr(hashed, "metadata", {}).get("duplicates", {})
     references = collect_references(hashed, demand, model.lossfunction, duplicates)
+    _log_counts(references, demand, say)
     return _Gathered(hashed, references, demand)
 
 
 def _settle_elements(descriptor: Any, images: Mapping[str, Atoms]) -> None:
     """Tell the descriptor the elements; one that it refuses is told with its images."""
     places: dict[str, list[str]] = {}
-    for index, (key, atoms) in enumerate(images.items()):
+    for index, (key, atoms) in zip(image_places(images), images.items(), strict=True):
         for number in np.unique(atoms.numbers):
             places.setdefault(SYMBOLS[number], []).append(f"{index} ({key[:8]})")
     try:
@@ -339,6 +340,26 @@ def _log_duplicates(images: Any, weighted: bool, say: Log) -> None:
     if duplicates:
         effect = "count as often as given" if weighted else "count once (weight_duplicates=False)"
         say(f"Images that were given more than once: {len(duplicates)}; they {effect}.")
+
+
+def _log_counts(references: References, demand: Demand, say: Log) -> None:
+    """Say how much of what is trained on there is, where it is not everything."""
+    n = len(references.keys)
+    known = {
+        "energies": (demand.energies, np.isfinite(references.energies).sum(), n, "images"),
+        "forces": (
+            demand.forces,
+            np.isfinite(references.forces).all(axis=1).sum(),
+            len(references.forces),
+            "atoms",
+        ),
+        "stresses": (
+            demand.stress, np.isfinite(references.stresses).any(axis=1).sum(), n, "images",
+        ),
+    }  # fmt: skip
+    for name, (wanted, count, total, of) in known.items():
+        if wanted and count < total:
+            say(f"There are {name} of {count} of {total} {of}; the others do not count.")
 
 
 def _summary(terms: LossTerms, demand: Demand) -> str:

@@ -27,6 +27,7 @@ from amp.core.images import (
     extract_an_atomic_chunk,
     get_hash,
     hash_images,
+    image_places,
     randomize_images,
     read_images,
     stored_result,
@@ -144,7 +145,7 @@ def test_images_are_collected_under_their_keys_in_their_order():
     assert type(hashed) is MetaDict
     assert list(hashed) == [get_hash(atoms) for atoms in images]
     assert all(one is other for one, other in zip(hashed.values(), images, strict=True))
-    assert hashed.metadata == {"duplicates": {}}
+    assert hashed.metadata["duplicates"] == {}
 
 
 def test_the_last_of_equal_images_stays_and_all_are_counted():
@@ -574,3 +575,27 @@ def test_a_chunk_carries_the_results_of_the_calculator():
     reference.calc = EMT()
     assert_allclose(stored_result(chunk, "energy"), reference.get_potential_energy())
     assert_allclose(stored_result(chunk, "forces"), reference.get_forces(), atol=1e-12)
+
+
+def test_places_are_those_in_the_sequence_and_not_among_unique_images():
+    water, ammonia = molecule("H2O"), molecule("NH3")
+    hashed = hash_images([water, water.copy(), ammonia])
+    assert image_places(hashed) == [1, 2]
+    assert image_places(dict(hashed)) == [0, 1]
+    with pytest.raises(MissingDataError, match=rf"image 2 \({get_hash(ammonia)}\)"):
+        check_images(hashed, forces=False)
+
+
+def test_a_bare_copy_does_not_displace_an_image_with_results_from_a_training():
+    water = molecule("H2O")
+    water.calc = SinglePointCalculator(water, energy=1.0)
+    hashed = hash_images([water, water.copy()], check_conflicts=True)
+    assert hashed[get_hash(water)] is water
+
+
+def test_different_stresses_of_one_structure_are_a_conflict():
+    images = [bulk("Cu") for _ in range(2)]
+    for atoms, pressure in zip(images, (0.0, 0.1), strict=True):
+        atoms.calc = SinglePointCalculator(atoms, energy=1.0, stress=np.full(6, pressure))
+    with pytest.raises(ConflictingImagesError, match="stress"):
+        hash_images(images, check_conflicts=True)
