@@ -7,10 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from amp.core.elements import ATOMIC_NUMBERS
 from amp.core.errors import ParameterError
 from amp.core.typing import FloatArray
 
-__all__ = ["check_shapes", "hidden_layers", "range_pairs", "scaling_numbers", "weight_arrays"]
+__all__ = [
+    "check_shapes",
+    "hidden_layers",
+    "range_pairs",
+    "scaling_numbers",
+    "truth",
+    "weight_arrays",
+    "whole_number",
+]
 
 Layers = tuple[int, ...] | dict[str, tuple[int, ...]]
 Weights = dict[str, dict[int, FloatArray]]
@@ -19,14 +28,14 @@ Weights = dict[str, dict[int, FloatArray]]
 def hidden_layers(given: Sequence[int] | Mapping[str, Sequence[int]]) -> Layers:
     """Turn hiddenlayers into tuples of positive whole numbers."""
     if isinstance(given, Mapping):
-        return {element: _layer_tuple(layers) for element, layers in given.items()}
+        return {e: _layer_tuple(layers) for e, layers in _by_element("hiddenlayers", given).items()}
     return _layer_tuple(given)
 
 
 def weight_arrays(given: Mapping[str, Mapping[int, FloatArray]]) -> Weights:
     """Copy weights into float arrays with two axes."""
     weights: Weights = {}
-    for element, layers in _mapping("weights", given).items():
+    for element, layers in _by_element("weights", given).items():
         weights[element] = {}
         for layer, w in _mapping(f"weights[{element!r}]", layers).items():
             where = f"weights[{element!r}][{layer!r}]"
@@ -42,7 +51,7 @@ def weight_arrays(given: Mapping[str, Mapping[int, FloatArray]]) -> Weights:
 def scaling_numbers(given: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Copy scalings, which are an intercept and a slope for each element."""
     scalings = {}
-    for element, scaling in _mapping("scalings", given).items():
+    for element, scaling in _by_element("scalings", given).items():
         where = f"scalings[{element!r}]"
         if set(_mapping(where, scaling)) != {"intercept", "slope"}:
             raise ParameterError(
@@ -60,13 +69,30 @@ def range_pairs(
 ) -> dict[str, list[tuple[float, float]]]:
     """Copy the ranges of fingerprints, which are pairs (min, max)."""
     ranges = {}
-    for element, pairs in _mapping("fprange", given).items():
+    for element, pairs in _by_element("fprange", given).items():
         where = f"fprange[{element!r}]"
-        array = _float_array(where, pairs if len(pairs) else np.empty((0, 2)))
+        array = _float_array(where, pairs)
+        array = array.reshape(0, 2) if array.shape == (0,) else array
         if array.ndim != 2 or array.shape[1] != 2 or np.any(array[:, 0] > array[:, 1]):
             raise ParameterError(f"{where} must be a list of pairs (min, max).")
         ranges[element] = [(float(low), float(high)) for low, high in array]
     return ranges
+
+
+def whole_number(name: str, given: Any, what: str, least: float = -np.inf) -> int | None:
+    """Give a plain whole number that is not below the least, or None."""
+    if given is None:
+        return None
+    if not isinstance(given, (int, np.integer)) or isinstance(given, bool) or given < least:
+        raise ParameterError(f"{name} is a whole number {what}, or None, not {given!r}.")
+    return int(given)
+
+
+def truth(name: str, given: Any) -> bool:
+    """Give True or False, refusing what is neither, such as the word 'False'."""
+    if not isinstance(given, (bool, np.bool_)) and not (isinstance(given, int) and given in (0, 1)):
+        raise ParameterError(f"{name} must be True or False, not {given!r}.")
+    return bool(given)
 
 
 def check_shapes(
@@ -130,6 +156,16 @@ def _layer_number(where: str, layer: Any) -> int:
         return int(layer)
     except (TypeError, ValueError) as error:
         raise ParameterError(f"{where}: layers are numbered 1, 2 and so on.") from error
+
+
+def _by_element(name: str, given: Any) -> Mapping[str, Any]:
+    """Refuse what is no dictionary of chemical symbols."""
+    for element in _mapping(name, given):
+        if not isinstance(element, str) or element not in ATOMIC_NUMBERS:
+            raise ParameterError(
+                f"{name} is a dict with chemical symbols such as 'Cu', but {element!r} is none."
+            )
+    return dict(given)
 
 
 def _mapping(where: str, given: Any) -> Mapping[Any, Any]:

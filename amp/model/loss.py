@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from amp.core.fingerprints import Fingerprints
 from amp.core.logs import now
 from amp.core.typing import FloatArray
 from amp.model._loss_terms import Coefficients, Evaluator, LossTerms, NumpyEvaluator, References
+from amp.model._settings import truth
 from amp.model.base import Model
 
 __all__ = ["LossFunction", "LossTerms", "References", "check_device"]
@@ -25,6 +27,8 @@ _CRITERIA = {
     "stress_rmse": None,
     "stress_maxresid": None,
 }
+
+_EXAMPLE = "{'energy_rmse': 0.002, 'force_rmse': 0.1}"
 
 Log = Callable[[str], Any]
 
@@ -102,26 +106,42 @@ class LossFunction:
         self.force_coefficient = _coefficient("force_coefficient", force_coefficient)
         self.stress_coefficient = _coefficient("stress_coefficient", stress_coefficient)
         self.overfit = _coefficient("overfit", overfit)
-        self.convergence = self._criteria(convergence or {})
+        self.convergence = self._criteria(_mapping("convergence", convergence, _EXAMPLE))
         self.parallel = parallel
-        self.raise_ConvergenceOccurred = raise_ConvergenceOccurred
-        self.log_losses = log_losses
+        self.raise_ConvergenceOccurred = truth(
+            "raise_ConvergenceOccurred", raise_ConvergenceOccurred
+        )
+        self.log_losses = truth("log_losses", log_losses)
         self.d = None if d is None else _positive("d", d)
-        self.weight_duplicates = weight_duplicates
+        self.weight_duplicates = truth("weight_duplicates", weight_duplicates)
         self.maxiter = int(_positive("maxiter", maxiter))
-        self.nft_ids = None if nft_ids is None else [(str(key), int(i)) for key, i in nft_ids]
+        self.nft_ids = None if nft_ids is None else _atoms_of_images(nft_ids)
         if self.nft_ids and not self.wants_forces:
             raise ParameterError("nft_ids train on forces: give force_coefficient a value.")
         self.image_weights = {
             key: _not_negative(f"image_weights[{key!r}]", weight)
-            for key, weight in (image_weights or {}).items()
+            for key, weight in _mapping("image_weights", image_weights, "{hash: 10.0}").items()
         }
-        self.accept_missing = accept_missing
+        self.accept_missing = truth("accept_missing", accept_missing)
         self.step = 0
         self._has_header = False
         self.latest: LossTerms | None = None
         self._evaluator: Evaluator | None = None
         self._log: Log | None = None
+
+    def __repr__(self) -> str:
+        limits = {name: limit for name, limit in self.convergence.items() if limit is not None}
+        shown = {
+            "energy_coefficient": self.energy_coefficient,
+            "force_coefficient": self.force_coefficient,
+            "stress_coefficient": self.stress_coefficient or None,
+            "overfit": self.overfit or None,
+            "convergence": limits,
+        }
+        inside = ", ".join(
+            f"{name}={value!r}" for name, value in shown.items() if value is not None
+        )
+        return f"LossFunction({inside})"
 
     @property
     def wants_forces(self) -> bool:
@@ -292,7 +312,7 @@ class LossFunction:
         """Merge given criteria with the defaults."""
         for key in given:
             if key not in _CRITERIA:
-                near = difflib.get_close_matches(key, _CRITERIA, 1)
+                near = difflib.get_close_matches(str(key), _CRITERIA, 1)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise ParameterError(
                     f"There is no convergence criterion {key!r}; known: "
@@ -357,6 +377,26 @@ def _evaluator(
     from amp.model._torch_loss import TorchEvaluator
 
     return TorchEvaluator(model, fingerprints, references, coefficients)
+
+
+def _mapping(name: str, given: Any, example: str) -> Mapping[str, Any]:
+    """Refuse what is no dictionary; None is an empty one."""
+    if not isinstance(given, Mapping | None):
+        raise ParameterError(f"{name} is a dict such as {example}, not {given!r}.")
+    return {} if given is None else given
+
+
+def _atoms_of_images(nft_ids: Any) -> list[tuple[str, int]]:
+    """Check pairs of an image's hash and the index of an atom."""
+    try:
+        pairs = [(key, operator.index(atom)) for key, atom in nft_ids]
+    except (TypeError, ValueError):
+        pairs = [(None, 0)]
+    if not all(isinstance(key, str) and atom >= 0 for key, atom in pairs):
+        raise ParameterError(
+            f"nft_ids is a list of pairs (hash of the image, index of the atom), not {nft_ids!r}."
+        )
+    return pairs
 
 
 def _coefficient(name: str, value: float | None) -> float:

@@ -20,13 +20,15 @@ from amp.model._settings import (
     hidden_layers,
     range_pairs,
     scaling_numbers,
+    truth,
     weight_arrays,
+    whole_number,
 )
 from amp.model.activations import Activation, activations
 from amp.model.base import models
 from amp.model.loss import LossFunction
 from amp.model.node_plot import NodePlot
-from amp.model.scaling import fingerprint_ranges, range_scaling
+from amp.model.scaling import fingerprint_ranges, range_scaling, varying
 
 __all__ = ["NeuralNetwork", "NodePlot", "get_overfit_mask"]
 
@@ -115,12 +117,15 @@ class NeuralNetwork:
             raise ParameterError(f"NeuralNetwork knows mode 'atom-centered' only, not {mode!r}.")
         if output not in ("linear", "activation"):
             raise ParameterError(f"output is 'linear' or 'activation', not {output!r}.")
-        if checkpoints is not None and (
-            not isinstance(checkpoints, int) or isinstance(checkpoints, bool)
-        ):
+        if not isinstance(activation, str):
+            raise ParameterError(f"activation is a name such as 'tanh', not {activation!r}.")
+        if not isinstance(lossfunction, LossFunction | None):
             raise ParameterError(
-                f"checkpoints is a whole number of steps, or None, not {checkpoints!r}."
+                f"lossfunction is a LossFunction, such as LossFunction(force_coefficient=0.1), not "
+                f"{lossfunction!r}."
             )
+        if not isinstance(device, str | None):
+            raise ParameterError(f"device is a name such as 'cpu' or 'cuda', not {device!r}.")
         if not fortran:
             logger.info("NeuralNetwork: fortran=False has no effect.")
         activations[activation]  # an unknown name is told here, with the nearest known
@@ -132,14 +137,23 @@ class NeuralNetwork:
             scalings=None if scalings is None else scaling_numbers(scalings),
             fprange=None if fprange is None else range_pairs(fprange),
             mode="atom-centered",
-            prescale=bool(prescale),
-            randomseed=randomseed,
+            prescale=truth("prescale", prescale),
+            randomseed=whole_number("randomseed", randomseed, "from 0 on", least=0),
         )
         self.regressor = regressor
         self.lossfunction = LossFunction() if lossfunction is None else lossfunction
-        self.checkpoints = checkpoints
+        self.checkpoints = whole_number("checkpoints", checkpoints, "of steps")
         self.device = device
         self._check_shapes()
+
+    def __repr__(self) -> str:
+        p = self.parameters
+        if p.weights is None:
+            of = f"hiddenlayers={p.hiddenlayers!r}"
+        else:
+            of = ", ".join(f"{e} {_widths(p.weights[e])}" for e in sorted(p.weights))
+        state = f"{len(self.vector)} parameters" if self._is_initialized() else "not trained"
+        return f"<NeuralNetwork: {of}, {p.activation}, {state}>"
 
     # -- parameters as one vector ------------------------------------------------------------
 
@@ -230,6 +244,7 @@ class NeuralNetwork:
                 [(0.0, 0.0)] * int(layout.lengths[s])
                 for s, e in enumerate(layout.elements)
             }  # fmt: skip
+            _warn_of_constants(fingerprints, p.fprange)
         if p.weights is None:
             if p.randomseed is None:
                 p.randomseed = int(np.random.default_rng().integers(2**31))
@@ -251,9 +266,13 @@ class NeuralNetwork:
         p = self.parameters
         check_shapes(p.hiddenlayers, p.weights, p.fprange, p.scalings)
 
+    def _is_initialized(self) -> bool:
+        p = self.parameters
+        return p.weights is not None and p.scalings is not None and p.fprange is not None
+
     def _initialized(self) -> Parameters:
         p = self.parameters
-        if p.weights is None or p.scalings is None or p.fprange is None:
+        if not self._is_initialized():
             raise ParameterError(
                 "The neural network has no parameters yet: train it, load a potential, or give "
                 "weights, scalings and fprange."
@@ -388,6 +407,27 @@ def get_overfit_mask(model: NeuralNetwork, vector: FloatArray | None = None) -> 
         As long as `model.vector`; 1 for the first layers' weights without biases.
     """
     return model.overfit_mask()
+
+
+def _warn_of_constants(
+    fingerprints: Fingerprints, ranges: Mapping[str, Sequence[Sequence[float]]]
+) -> None:
+    """Tell the log of elements whose atoms all look the same to the network."""
+    layout = fingerprints.layout
+    for s, element in enumerate(layout.elements):
+        if layout.count(s) and not varying(ranges[element]).any():
+            logger.warning(
+                "All %d atoms of %s in the %d training images have the same fingerprint, so their "
+                "energies will be the same and nothing pulls at their neighbors. Unless that is "
+                "meant, look at the cutoff and the symmetry functions of the descriptor.",
+                layout.count(s), element, layout.n_images,
+            )  # fmt: skip
+
+
+def _widths(weights: Mapping[int, FloatArray]) -> str:
+    """Write the numbers of nodes of all layers, inputs first."""
+    layers = [weights[layer] for layer in sorted(weights)]
+    return "-".join(str(n) for n in (len(layers[0]) - 1, *(w.shape[1] for w in layers)))
 
 
 @dataclass(slots=True)

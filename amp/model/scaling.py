@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from amp.core.typing import FloatArray
 
-__all__ = ["fingerprint_ranges", "range_scaling"]
+__all__ = ["fingerprint_ranges", "range_scaling", "varying"]
 
 _CONSTANT = 1e-8  # a function whose range is not wider is left as it is
 
@@ -26,6 +27,12 @@ def fingerprint_ranges(fingerprints: FloatArray) -> list[tuple[float, float]]:
     ]
 
 
+def varying(ranges: Sequence[Sequence[float]]) -> npt.NDArray[np.bool_]:
+    """Say of each function whether its range is wider than 1e-8; below that it is constant."""
+    low, high = np.asarray(ranges, dtype=float).reshape(-1, 2).T
+    return np.asarray(high - low > _CONSTANT)
+
+
 def range_scaling(ranges: Sequence[Sequence[float]]) -> tuple[FloatArray, FloatArray]:
     """Give slope and shift so that `slope * fingerprint + shift` lies in [-1, 1].
 
@@ -36,6 +43,6 @@ def range_scaling(ranges: Sequence[Sequence[float]]) -> tuple[FloatArray, FloatA
     """
     low, high = np.asarray(ranges, dtype=float).reshape(-1, 2).T
     width = high - low
-    varies = width > _CONSTANT
+    varies = varying(ranges)
     slope = np.divide(2.0, width, out=np.ones_like(width), where=varies)
     return slope, np.where(varies, -1.0 - slope * low, 0.0)

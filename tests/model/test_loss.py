@@ -522,6 +522,42 @@ def test_image_weights_that_are_no_weights_are_refused(weight):
         LossFunction(image_weights={"abc": weight})
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"convergence": 0.1}, r"convergence is a dict such as \{'energy_rmse': .*, not 0\.1"),
+        ({"convergence": 0}, "convergence is a dict such as"),
+        ({"convergence": ["energy_rmse"]}, "convergence is a dict such as"),
+        ({"convergence": {5: 0.1}}, "no convergence criterion 5"),
+        ({"overfit": "some"}, "overfit must be a finite number, not negative; got 'some'"),
+        ({"energy_coefficient": [1.0]}, "energy_coefficient must be a finite number"),
+        ({"image_weights": [1.0, 2.0]}, "image_weights is a dict such as"),
+        ({"nft_ids": 3}, "nft_ids is a list of pairs"),
+        ({"nft_ids": ["abc"]}, "nft_ids is a list of pairs"),
+        ({"nft_ids": [("abc", "first")]}, "nft_ids is a list of pairs"),
+        ({"nft_ids": [("abc", 0.5)]}, "nft_ids is a list of pairs"),
+        ({"nft_ids": [(0, 1)]}, "nft_ids is a list of pairs"),
+        ({"log_losses": "no"}, "log_losses must be True or False, not 'no'"),
+        ({"weight_duplicates": 2.0}, "weight_duplicates must be True or False"),
+        ({"accept_missing": [True]}, "accept_missing must be True or False"),
+        ({"raise_ConvergenceOccurred": "yes"}, "raise_ConvergenceOccurred must be True or False"),
+    ],
+)
+def test_settings_of_a_wrong_kind_are_refused(settings, message):
+    with pytest.raises(ParameterError, match=message):
+        LossFunction(**settings)
+
+
+def test_the_loss_describes_itself_in_a_line():
+    assert repr(LossFunction()) == (
+        "LossFunction(energy_coefficient=1.0, force_coefficient=0.04, "
+        "convergence={'energy_rmse': 0.001})"
+    )
+    assert "overfit=0.1, convergence={}" in repr(
+        LossFunction(overfit=0.1, convergence={"energy_rmse": None})
+    )
+
+
 def test_nearest_force_training_needs_the_forces():
     with pytest.raises(ParameterError, match=r"nft_ids.*force_coefficient"):
         LossFunction(force_coefficient=None, nft_ids=[("abc", 0)])

@@ -442,6 +442,22 @@ def test_weights_that_are_not_finite_are_refused(value):
         ({"fprange": {"Cu": [1.0, 2.0]}}, "list of pairs"),
         ({"fprange": {"Cu": [(2.0, 1.0)]}}, "list of pairs"),
         ({"fprange": {"Cu": [(0.0, np.inf)]}}, "not finite"),
+        ({"hiddenlayers": {"Cu": (2,), "Xy": (2,)}}, "hiddenlayers is a dict .*'Xy' is none"),
+        ({"hiddenlayers": {29: (2,)}}, "hiddenlayers is a dict .*29 is none"),
+        ({"weights": {"cu": {1: [[1.0]]}}}, "weights is a dict .*'cu' is none"),
+        ({"scalings": {"Xy": {"slope": 1.0, "intercept": 0.0}}}, "scalings .*'Xy' is none"),
+        ({"fprange": {"": [(0.0, 1.0)]}}, "fprange is a dict .*'' is none"),
+        ({"fprange": {"Cu": 5}}, "list of pairs"),
+        ({"randomseed": "a"}, "randomseed is a whole number from 0 on, or None, not 'a'"),
+        ({"randomseed": -1}, "randomseed is a whole number from 0 on"),
+        ({"randomseed": 1.5}, "randomseed is a whole number from 0 on"),
+        ({"prescale": "False"}, "prescale must be True or False, not 'False'"),
+        ({"checkpoints": "often"}, "checkpoints is a whole number of steps, or None"),
+        ({"activation": ["tanh"]}, "activation is a name"),
+        ({"activation": None}, "activation is a name"),
+        ({"lossfunction": 0.1}, r"lossfunction is a LossFunction, .*not 0\.1"),
+        ({"lossfunction": {"energy_rmse": 0.1}}, "lossfunction is a LossFunction"),
+        ({"device": 0}, "device is a name such as 'cpu' or 'cuda', not 0"),
         ({"output": "tanh"}, "output is 'linear' or 'activation', not 'tanh'"),
         ({"mode": "image-centered"}, "mode 'atom-centered' only"),
         ({"version": "1999.1"}, "version '1999.1' is not known"),
@@ -450,6 +466,47 @@ def test_weights_that_are_not_finite_are_refused(value):
 def test_settings_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(ParameterError, match=message):
         NeuralNetwork(**settings)
+
+
+def test_settings_for_elements_that_do_not_occur_are_kept():
+    layers = {"Cu": (3,), "Pd": (3,), "Au": (2, 2)}
+    assert initialized(hiddenlayers=layers)[0].parameters.hiddenlayers == layers
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    model = NeuralNetwork(randomseed=np.int64(3), checkpoints=np.int64(7), prescale=np.bool_(0))
+    p = model.parameters
+    assert (p.randomseed, model.checkpoints, p.prescale) == (3, 7, False)
+    assert {type(p.randomseed), type(model.checkpoints), type(p.prescale)} == {int, bool}
+
+
+@pytest.mark.parametrize("n_images", [1, 3])
+def test_an_element_whose_atoms_all_look_the_same_is_told_in_the_log(n_images, caplog):
+    fingerprints = random_fingerprints(["Cu2Pd"] * n_images)
+    fingerprints.of_element(1)[:] = 0.5
+    fingerprints.of_element(0)[:, 1:] = 0.0  # one function that varies is enough
+    NeuralNetwork((2,), randomseed=1).initialize(fingerprints, np.arange(float(n_images)))
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 1
+    assert told[0].startswith(f"All {n_images} atoms of Pd in the {n_images} training images have")
+    assert "look at the cutoff" in told[0]
+
+
+def test_ranges_that_were_given_are_not_doubted(caplog):
+    given = {"Cu": [(0.0, 0.0)] * 3, "Pd": [(0.0, 0.0)] * 4}
+    initialized(fprange=given)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_the_model_describes_itself_in_a_line():
+    assert repr(NeuralNetwork((4, 3), "sigmoid")) == (
+        "<NeuralNetwork: hiddenlayers=(4, 3), sigmoid, not trained>"
+    )
+    model, _ = initialized()
+    n = len(model.vector)
+    assert repr(model) == f"<NeuralNetwork: Cu 3-3-2-1, Pd 4-3-2-1, tanh, {n} parameters>"
+    weights = NeuralNetwork((3, 2), weights=model.parameters.weights)
+    assert repr(weights) == "<NeuralNetwork: Cu 3-3-2-1, Pd 4-3-2-1, tanh, not trained>"
 
 
 def test_an_unknown_activation_is_told_with_the_nearest_known_one():
