@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +16,15 @@ from amp.core.images import image_places
 from amp.core.logs import progress
 from amp.core.neighbors import NeighborPairs, neighbor_pairs
 from amp.core.typing import IntArray
+from amp.descriptor._compiling import told_if_compiled
 
 if TYPE_CHECKING:
     from amp.descriptor._plan import Plan
     from amp.descriptor.gaussian import Gaussian
 
 __all__ = ["fingerprint_images"]
+
+logger = logging.getLogger(__name__)
 
 
 def fingerprint_images(
@@ -31,6 +35,7 @@ def fingerprint_images(
 
     plan = descriptor._ready().plan
     pairs, species = _neighbors(descriptor, images)
+    _warn_of_loners(descriptor, pairs, species)
     image_starts = np.concatenate([[0], np.cumsum([len(s) for s in species])]).astype(np.int64)
     layout = flat_layout(descriptor.elements, plan.lengths, np.concatenate(species), image_starts)
     values = np.empty(layout.size)
@@ -47,7 +52,9 @@ def fingerprint_images(
                 starts(i), values,
             )  # fmt: skip
 
-        _for_each(fill_values, len(pairs), "Fingerprints")
+        with told_if_compiled(_kernels.values):
+            fill_values(0)  # compiles, which threads must not do at once
+        _for_each(fill_values, range(1, len(pairs)), "Fingerprints")
         return Fingerprints(layout, values)
 
     blocks, block_of_pair = _lay_out_blocks(plan, pairs, species, layout.species, image_starts)
@@ -60,7 +67,9 @@ def fingerprint_images(
             starts(i), values, block_of_pair[i], blocks.block_starts, blocks.values, strains,
         )  # fmt: skip
 
-    _for_each(fill_derivatives, len(pairs), "Fingerprints and derivatives")
+    with told_if_compiled(_kernels.derivatives):
+        fill_derivatives(0)  # compiles, which threads must not do at once
+    _for_each(fill_derivatives, range(1, len(pairs)), "Fingerprints and derivatives")
     return Fingerprints(
         layout,
         values,
@@ -102,6 +111,21 @@ def _neighbors(
         more = f"\n  and {len(faults) - 10} more" if len(faults) > 10 else ""
         raise kind(f"{len(faults)} images cannot be used:\n  {shown}{more}")
     return pairs, species
+
+
+def _warn_of_loners(
+    descriptor: Gaussian, pairs: list[NeighborPairs], species: list[IntArray]
+) -> None:
+    """Tell the log of elements none of whose atoms has a neighbor, unless they are lone atoms."""
+    crowded = [i for i, kinds in enumerate(species) if len(kinds) > 1]
+    present = {int(s) for i in crowded for s in np.unique(species[i])}
+    seeing = {int(s) for i in crowded for s in np.unique(species[i][np.diff(pairs[i].starts) > 0])}
+    for s in sorted(present - seeing):
+        logger.warning(
+            "No atom of %s has a neighbor within the cutoff of %g Å in any image, so that its "
+            "energy cannot depend on its surroundings. Is the cutoff too short?",
+            descriptor.elements[s], descriptor.cutoff,
+        )  # fmt: skip
 
 
 def _lay_out_blocks(
@@ -149,14 +173,13 @@ def _lay_out_blocks(
     return empty, block_of_pair
 
 
-def _for_each(work: Callable[[int], None], n: int, what: str) -> None:
-    """Run work(i) for all images over the usable cores; kernels release the interpreter."""
+def _for_each(work: Callable[[int], None], images: range, what: str) -> None:
+    """Run work(i) for these images over the usable cores; kernels release the interpreter."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if n < 4 or not usable or usable == 1:
-        for i in progress(range(n), what):
+    if len(images) < 3 or not usable or usable == 1:
+        for i in progress(images, what):
             work(i)
         return
-    work(0)  # compiles, which threads must not do at once
     with ThreadPoolExecutor(usable) as pool:
-        for _ in progress(pool.map(work, range(1, n)), what, total=n - 1):
+        for _ in progress(pool.map(work, images), what, total=len(images)):
             pass

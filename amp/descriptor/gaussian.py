@@ -14,6 +14,7 @@ from amp.core.fingerprints import Fingerprints, flat_layout
 from amp.core.neighbors import NeighborPairs
 from amp.core.parameters import Parameters
 from amp.core.typing import FloatArray, IntArray
+from amp.descriptor._compiling import told_if_compiled
 from amp.descriptor._plan import Plan, make_plan
 from amp.descriptor.base import Gradient, descriptors
 from amp.descriptor.cutoffs import Cosine, Cutoff, dict2cutoff
@@ -99,6 +100,15 @@ class Gaussian:
         self.fingerprintprimes: Mapping[str, Any] = {}
         self.neighborlist: Mapping[str, Any] = {}
         self._compiled: _Compiled | None = None
+
+    def __repr__(self) -> str:
+        p = self.parameters
+        if isinstance(p.Gs, Mapping):
+            counts = [f"{len(p.Gs[e])} functions of {e}" for e in p.elements or p.Gs if e in p.Gs]
+        else:
+            counts = [f"elements={p.elements!r}"]
+            counts += [] if p.Gs is None else [f"{len(p.Gs)} functions"]
+        return f"<Gaussian: {dict2cutoff(p.cutoff)!r}, {', '.join(counts)}>"
 
     @property
     def cutoff(self) -> float:
@@ -194,9 +204,9 @@ class Gaussian:
         )
         values = np.empty(layout.size)
         kinds = species[pairs.second]
-        _kernels.values(
-            compiled.plan, species, pairs.starts, kinds, pairs.vectors, pairs.distances,
-            layout.starts, values,
+        _call(
+            _kernels.values, compiled.plan, species, pairs.starts, kinds, pairs.vectors,
+            pairs.distances, layout.starts, values,
         )  # fmt: skip
         return Fingerprints(layout, values)
 
@@ -221,8 +231,8 @@ class Gaussian:
         from amp.descriptor import _kernels
 
         layout = fingerprints.layout
-        positions, strain = _kernels.contract(
-            self._ready().plan, layout.species, pairs.starts, pairs.second,
+        positions, strain = _call(
+            _kernels.contract, self._ready().plan, layout.species, pairs.starts, pairs.second,
             layout.species[pairs.second], pairs.vectors, pairs.distances, layout.starts, slopes,
         )  # fmt: skip
         return Gradient(positions, strain)
@@ -356,6 +366,14 @@ def _symbols(elements: Iterable[str]) -> list[str]:
             f"elements is a list of chemical symbols such as ['Cu', 'O'], not {elements!r}."
         )
     return sorted({str(symbol) for symbol in symbols})
+
+
+def _call(kernel: Any, *arguments: Any) -> Any:
+    """Call a kernel; the first time, say so if it has to be compiled."""
+    if getattr(kernel, "overloads", True):  # looked at for every prediction, so as cheap as can be
+        return kernel(*arguments)
+    with told_if_compiled(kernel):
+        return kernel(*arguments)
 
 
 class _Compiled:

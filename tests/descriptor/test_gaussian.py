@@ -410,3 +410,31 @@ def test_forces_have_no_jump_where_gamma_is_beyond_one(zeta):
         return descriptor.contract(pairs, result, np.ones(len(result.values))).positions
 
     assert_allclose(slope(kink - 1e-9), slope(kink + 1e-9), atol=1e-3)
+
+
+def test_the_descriptor_describes_itself_in_a_line():
+    assert repr(Gaussian(5.0)) == "<Gaussian: Cosine(Rc=5.0), elements=None>"
+    functions = make_symmetry_functions(["H", "O"], "G2", [1.0, 2.0])
+    shared = Gaussian(5.0, functions, elements=["O", "H"])
+    assert repr(shared) == "<Gaussian: Cosine(Rc=5.0), elements=['H', 'O'], 4 functions>"
+    shared.prepare(["H", "O"])
+    assert repr(shared) == "<Gaussian: Cosine(Rc=5.0), 4 functions of H, 4 functions of O>"
+    own = Gaussian(Polynomial(5.0), {"O": functions})
+    assert repr(own) == "<Gaussian: Polynomial(Rc=5.0, gamma=4), 4 functions of O>"
+
+
+def test_an_element_that_sees_no_neighbor_in_any_image_is_told_with_the_cutoff(caplog):
+    descriptor = Gaussian(cutoff=1.2)
+    descriptor.prepare(["Cu", "H", "O"])
+    far = molecule("H2O") + Atoms("Cu", positions=[[0, 0, 30.0]])
+    descriptor.fingerprint_images({"a": far, "b": Atoms("Cu"), "c": Atoms("O")})
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 1
+    assert told[0].startswith("No atom of Cu has a neighbor within the cutoff of 1.2 Å in any")
+
+
+def test_lone_atoms_need_no_neighbors(caplog):
+    descriptor = Gaussian()
+    descriptor.prepare(["H"])
+    descriptor.fingerprint_images({"a": Atoms("H")})
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
