@@ -175,7 +175,7 @@ def test_missing_results_are_counted_and_listed(name):
         calculator().train(images)
     assert names(error, 1, 3)
     assert not names(error, 2)
-    assert "Compute these images or leave them out" in str(error.value)
+    assert "Compute these images" in str(error.value)
     assert_nothing_was_written()
 
 
@@ -640,10 +640,38 @@ def test_files_that_are_no_potentials(kind):
     assert [path.name for path in Path().iterdir()] == ["other.amp"]
 
 
-def test_a_folder_is_no_potential():
+def test_a_folder_is_no_potential(folder):
     Path("folder.amp").mkdir()
-    with pytest.raises(OSError, match=r"folder\.amp"):
+    with pytest.raises(IsADirectoryError, match=r"'folder\.amp' is a folder.*Give the") as caught:
         Amp.load("folder.amp")
+    assert repr(str(folder)) in str(caught.value)
+
+
+def test_a_potential_that_does_not_exist(folder):
+    with pytest.raises(FileNotFoundError, match=r"No such file .*'run\.amp'.*Check the") as caught:
+        Amp.load("run.amp")
+    assert f"(working folder: {str(folder)!r})" in str(caught.value)
+    Path("run-untrained-parameters.amp").write_text("x")
+    with pytest.raises(FileNotFoundError, match=r"There is 'run-untrained-parameters\.amp'\."):
+        Amp.load("run.amp")
+    Path("run.amp").write_text("x")
+    with pytest.raises(FileNotFoundError, match=r"There is 'run\.amp' and 'run-untrained"):
+        Amp.load(Path("run"))
+
+
+@pytest.mark.parametrize(
+    ("lacking", "words"),
+    [
+        ("forces", ["force_coefficient=None", "accept_missing=True"]),
+        ("energy", ["Compute these images or leave them out."]),
+    ],
+)
+def test_missing_results_are_told_with_what_to_do(lacking, words):
+    calc = calculator()
+    with pytest.raises(MissingDataError) as caught:
+        calc.train([*waters(2), image(2, **{lacking: None})])
+    assert all(word in str(caught.value) for word in words)
+    assert ("None" in str(caught.value)) == (lacking == "forces")
 
 
 HOSTILE = [

@@ -126,14 +126,14 @@ def read_checkpoint(path: str | os.PathLike[str], identity: Identity) -> Checkpo
     if not Path(path).exists():
         return None
     try:
-        data = read_potential(path)
+        data = read_potential(path, if_damaged="")
         state = data["checkpoint"]
         there = Identity(dict(state["settings"]), int(state["n_images"]), str(state["images"]))
         step = int(state["step"])
     except (AmpFileError, KeyError, TypeError, ValueError) as error:
         raise AmpFileError(
-            f"Training cannot go on from {path}, which is damaged or no check point ({error}). "
-            "Remove it, or train with overwrite=True; both start anew."
+            f"Training cannot go on from {path}, which is damaged or no check point: "
+            f"{_reason(error)} Train with overwrite=True to start anew, or use another label."
         ) from error
     differences = identity.differences(there)
     if differences:
@@ -143,6 +143,13 @@ def read_checkpoint(path: str | os.PathLike[str], identity: Identity) -> Checkpo
             + "\nUse another label, put the old settings back, or train with overwrite=True."
         )
     return Checkpoint(there, step, make_parts(data, name=str(path))[1].vector)
+
+
+def _reason(error: Exception) -> str:
+    """Say as a sentence what is wrong with a check point."""
+    if isinstance(error, KeyError):
+        return f"it has no entry {error}."
+    return f"{str(error).rstrip('.')}."
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,12 +65,17 @@ def write_potential(
     write_atomic(path, json.dumps(data, indent=1) + "\n")
 
 
-def read_potential(file: str | os.PathLike[str] | IO[Any]) -> Potential:
+def read_potential(
+    file: str | os.PathLike[str] | IO[Any],
+    if_damaged: str = "Use a copy, or a check point of the training.",
+) -> Potential:
     """Read a potential file of ours or of Amp 1.0.1 into data.
 
     Parameters
     ----------
     file : path or open file
+    if_damaged : str
+        What to do about a damaged file, for the message.
 
     Returns
     -------
@@ -79,8 +84,8 @@ def read_potential(file: str | os.PathLike[str] | IO[Any]) -> Potential:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
+    FileNotFoundError, IsADirectoryError
+        If there is no such file, or it is a folder.
     AmpFileError
         If it is not a potential file, is damaged, or was written by a newer version.
     """
@@ -88,9 +93,13 @@ def read_potential(file: str | os.PathLike[str] | IO[Any]) -> Potential:
     if not text.strip():
         raise AmpFileError(f"{name} is empty; it is not a potential file, or was cut short.")
     try:
-        return _from_json(text) if text.lstrip().startswith("{") else _from_legacy(text)
+        if text.lstrip().startswith("{"):
+            return _from_json(text, if_damaged)
+        return _from_legacy(text)
     except (AmpError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise AmpFileError(f"{name} cannot be read as a potential (.amp) file: {error}") from error
+        raise AmpFileError(
+            f"{name} cannot be read as a potential (.amp) file: {error}".rstrip()
+        ) from error
 
 
 def make_parts(
@@ -154,7 +163,7 @@ def _text(file: str | os.PathLike[str] | IO[Any]) -> tuple[str, str]:
     read: Callable[[], str | bytes] | None = getattr(file, "read", None)
     if read is None:
         name = os.fspath(file)  # type: ignore[arg-type]
-        raw: str | bytes = Path(name).read_bytes()
+        raw: str | bytes = _bytes(name)
     else:
         name = str(getattr(file, "name", "The file"))
         raw = read()
@@ -168,14 +177,39 @@ def _text(file: str | os.PathLike[str] | IO[Any]) -> tuple[str, str]:
         ) from error
 
 
-def _from_json(text: str) -> Potential:
+def _bytes(name: str) -> bytes:
+    """Read a file; say where a missing one was looked for, and which may be meant."""
+    path = Path(name)
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"{name!r} is a folder, not a potential (.amp) file (working folder: {os.getcwd()!r})."
+            " Give the name of a file in it."
+        )
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"No such file or directory: {name!r} (working folder: {os.getcwd()!r}). "
+            f"{_advice(path)}"
+        ) from None
+
+
+def _advice(missing: Path) -> str:
+    """Say which file may be meant instead of one that does not exist."""
+    label = missing.with_suffix("") if missing.suffix == ".amp" else missing
+    endings = (".amp", "-untrained-parameters.amp", "-checkpoint.amp")
+    found = [f"{label}{ending}" for ending in endings if Path(f"{label}{ending}").is_file()]
+    if found:
+        return f"There is {' and '.join(map(repr, found))}."
+    return "Check the name and the folder; LABEL.amp is there once a training has converged."
+
+
+def _from_json(text: str, if_damaged: str) -> Potential:
     """Read our own format."""
     try:
         data = json.loads(text)
     except ValueError as error:
-        raise AmpFileError(
-            f"It is damaged or cut short ({error}). Use a copy, or a check point of the training."
-        ) from error
+        raise AmpFileError(f"It is damaged or cut short ({error}). {if_damaged}") from error
     if data.get("format") != FORMAT:
         raise AmpFileError(f"It lacks format {FORMAT!r}.")
     version = data.get("format_version")

@@ -209,8 +209,8 @@ def _value(atoms: Atoms, name: str, where: str) -> Any:
     }  # fmt: skip
     if value is not None and np.shape(value) not in shapes[name]:
         raise ImageError(
-            f"{where}: its {name} {'have' if plural else 'has'} the shape {np.shape(value)}, not {shapes[name][0]}; does it "
-            "belong to another image?"
+            f"{where}: its {name} {'have' if plural else 'has'} the shape {np.shape(value)}, not "
+            f"{shapes[name][0]}. Does it belong to another image?"
         )
     return value
 

@@ -344,7 +344,7 @@ def test_nearest_force_training_fits_the_forces_that_are_named(make_calc, waters
     assert error(named) < error(plain)
 
 
-@pytest.mark.parametrize("named", [("nothing", 0), (0, 7), (0, -1)])
+@pytest.mark.parametrize("named", [("nothing", 0), (0, 7)])
 def test_nearest_force_training_refuses_what_is_not_there(make_calc, waters, named):
     key = get_hash(waters[0]) if named[0] == 0 else named[0]
     calc = make_calc(loss={"nft_ids": [(key, named[1])]})
@@ -535,8 +535,9 @@ def test_a_damaged_check_point_is_told_with_what_to_do(make_calc, waters, damage
         path.write_text("")
     else:
         path.write_bytes(Path("calc-untrained-parameters.amp").read_bytes())
-    with pytest.raises(AmpFileError, match=r"calc-checkpoint\.amp, .*overwrite=True"):
+    with pytest.raises(AmpFileError, match=r"calc-checkpoint\.amp, .*overwrite=True") as caught:
         make_calc().train(waters)
+    assert not re.search("copy|Remove|  |\\.\\.", str(caught.value))  # one way out, not two
     train_until_limit(make_calc(), waters, overwrite=True)
 
 
@@ -860,7 +861,7 @@ def broken(image, **given):
     [
         ({"energy": None}, "its calculator failed to give the energy: no license"),
         ({"energy": np.nan}, "its calculator gave energy that is not finite: nan"),
-        ({"forces": np.full((3, 3), np.inf)}, "forces"),
+        ({"forces": np.full((3, 3), np.inf)}, "forces that are not finite"),
         ({"forces": np.zeros(3)}, r"shape \(3,\), not \(3, 3\)"),
     ],
 )
@@ -875,7 +876,7 @@ def test_live_calculators_that_fail_are_told_with_their_image(make_calc, waters,
 def test_stored_forces_of_a_wrong_shape_are_refused(make_calc, waters, shape):
     atoms = waters[1].copy()
     atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros(shape))
-    with pytest.raises(ImageError, match=r"Image 1 \(.*forces.*shape"):
+    with pytest.raises(ImageError, match=r"Image 1 \(.*its forces have the shape"):
         make_calc().train([waters[0], atoms])
 
 
@@ -886,7 +887,9 @@ def test_stress_cannot_be_trained_on_molecules(make_calc, waters):
 
 def test_stress_must_be_there_where_it_is_trained(make_calc, solids):
     images = [*solids[:3], *without_results(solids[3:], "stress")]
-    with pytest.raises(MissingDataError, match=r"Missing stress in 2 image"):
+    with pytest.raises(
+        MissingDataError, match=r"Missing stress in 2 image.*stress_coefficient=None"
+    ):
         make_calc(elements="CuPd", loss={"stress_coefficient": 1.0}).train(images)
 
 
