@@ -443,7 +443,7 @@ class Thing:
         (Gaussian(), Gaussian(), r"model cannot be .*Gaussian.*It is a descriptor"),
         ("gaussian", NeuralNetwork((2,)), r"descriptor cannot be 'gaussian', which lacks prepare"),
         (Gaussian(), None, r"model cannot be None, which lacks initialize.*NeuralNetwork\(\)"),
-        (Gaussian(), Thing(), r"of the class Thing, which lacks initialize, evaluate"),
+        (Gaussian(), Thing(), r"of the class Thing, which lacks initialize, restore, evaluate"),
     ],
 )
 def test_parts_of_a_wrong_kind(descriptor, model, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from amp.core.fingerprints import Fingerprints
@@ -34,6 +35,9 @@ class Model(Protocol):
 
     def initialize(self, fingerprints: Fingerprints, energies: FloatArray) -> None:
         """Settle all parameters that were not given, from the training data."""
+
+    def restore(self, data: Mapping[str, Any]) -> None:
+        """Take all that training settles from a description of the same model."""
 
     def evaluate(self, fingerprints: Fingerprints, vector: FloatArray | None = None) -> Evaluation:
         """Evaluate with the given vector, or the model's own."""

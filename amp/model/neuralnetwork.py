@@ -262,6 +262,18 @@ class NeuralNetwork:
                 )
         self._check_shapes()
 
+    def restore(self, data: Mapping[str, Any]) -> None:
+        """Take weights, scalings, ranges and seed from a description of the same network.
+
+        Parameters
+        ----------
+        data : mapping
+            As from `to_dict`.
+        """
+        other = type(self).from_dict(data).parameters
+        for name in ("weights", "scalings", "fprange", "randomseed"):
+            self.parameters[name] = other[name]
+
     def _check_shapes(self) -> None:
         p = self.parameters
         check_shapes(p.hiddenlayers, p.weights, p.fprange, p.scalings)

@@ -52,6 +52,7 @@ class Checkpoint:
     identity: Identity
     step: int
     vector: FloatArray  # the best parameters so far
+    model: Mapping[str, Any] | None = None  # description of the model with these, when read
 
 
 def identify(
@@ -142,7 +143,8 @@ def read_checkpoint(path: str | os.PathLike[str], identity: Identity) -> Checkpo
             + "\n  ".join(differences)
             + "\nUse another label, put the old settings back, or train with overwrite=True."
         )
-    return Checkpoint(there, step, make_parts(data, name=str(path))[1].vector)
+    model = make_parts(data, name=str(path))[1]
+    return Checkpoint(there, step, model.vector, model.to_dict())
 
 
 def _reason(error: Exception) -> str:

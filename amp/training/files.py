@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,13 @@ class RunFiles:
         numbered = Path(self._name("-checkpoints")).glob("*.amp")
         for file in (Path(self.checkpoint), Path(self.untrained), *numbered):
             file.unlink(missing_ok=True)
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed run left half written; only while the label is held."""
+        for name in (self.initial, self.checkpoint, self.trained, self.untrained):
+            path = Path(name)
+            for leftover in path.parent.glob(f".{glob.escape(path.name[:100])}.*.tmp"):
+                leftover.unlink(missing_ok=True)
 
     def make_folder(self) -> None:
         """Make the label's folder.

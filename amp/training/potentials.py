@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from amp import __version__
-from amp.core.errors import AmpError, AmpFileError, UnknownNameError
-from amp.core.serialization import from_jsonable, string2dict, to_jsonable, write_atomic
+from amp.core.errors import AmpError, AmpFileError, OutputWriteError, UnknownNameError
+from amp.core.serialization import from_jsonable, string2dict, to_json, write_atomic
 from amp.descriptor import descriptors
 from amp.descriptor.gaussian import Gaussian
 from amp.model import models
@@ -51,18 +51,24 @@ def write_potential(
 
     Raises
     ------
-    OSError
-        If the file cannot be written.
+    OutputWriteError
+        If the file cannot be written; one that was there stays.
     """
     data = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "amp_version": __version__,
-        "descriptor": to_jsonable(descriptor.to_dict()),
-        "model": to_jsonable(model.to_dict()),
-        **{key: to_jsonable(value) for key, value in (extra or {}).items()},
+        "descriptor": descriptor.to_dict(),
+        "model": model.to_dict(),
+        **(extra or {}),
     }
-    write_atomic(path, json.dumps(data, indent=1) + "\n")
+    try:
+        write_atomic(path, to_json(data))
+    except OSError as error:
+        raise OutputWriteError(
+            f"{os.fspath(path)} cannot be written: {error.strerror}. Make room, or see who may "
+            "write there."
+        ) from error
 
 
 def read_potential(
@@ -213,7 +219,7 @@ def _from_json(text: str, if_damaged: str) -> Potential:
     if data.get("format") != FORMAT:
         raise AmpFileError(f"It lacks format {FORMAT!r}.")
     version = data.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if not isinstance(version, int) or version is True or not 1 <= version <= FORMAT_VERSION:
         raise AmpFileError(
             f"It has format version {version}, written by Amp {data.get('amp_version')}; this Amp "
             f"reads up to version {FORMAT_VERSION}. Update Amp."

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainingSet", "prepare", "train"]
 
+logger = logging.getLogger(__name__)
+
 Log = Callable[[str], Any]
 
 
@@ -142,10 +144,11 @@ def train(
             write_potential(files.initial, descriptor, model)
             log(f"Initial parameters: {files.initial}")
         else:
-            model.vector = checkpoint.vector
+            assert checkpoint.model is not None
+            model.restore(checkpoint.model)
             log(
                 f"Going on from step {checkpoint.step} of {files.latest_checkpoint()}, with the "
-                "parameters there."
+                "parameters, scalings and ranges there."
             )
         run = _Run(descriptor, model, regressor, files, log, identity, data)
         return run.go(0 if checkpoint is None else checkpoint.step, threads or _usable_cores())
@@ -271,7 +274,14 @@ class _Run:
             show(f"Training, step {loss.step}: {_summary(loss.latest, self.data.demand)}")
         every = self.model.checkpoints
         if every and loss.step % abs(every) == 0:
-            self._write_checkpoint(problem, loss.step)
+            self._try_checkpoint(problem)
+
+    def _try_checkpoint(self, problem: TrainingProblem) -> None:
+        """Write a check point; a full disk is no reason to stop, and the old one is still there."""
+        try:
+            self._write_checkpoint(problem, problem.loss.step)
+        except OSError as error:
+            logger.warning("Check point not written: %s", error)  # the log of the run has it too
 
     def _write_checkpoint(self, problem: TrainingProblem, step: int) -> None:
         path = self.files.checkpoint
@@ -285,7 +295,7 @@ class _Run:
         """Leave the best parameters in the model and in the check point."""
         self.model.vector = problem.best
         if self.model.checkpoints and problem.best_terms is not None:
-            self._write_checkpoint(problem, problem.loss.step)
+            self._try_checkpoint(problem)
 
     def _interruption(self, problem: TrainingProblem) -> str:
         """Say in one line where an interrupted training stands."""
@@ -374,6 +384,7 @@ def _summary(terms: LossTerms, demand: Demand) -> str:
 def _open_files(files: RunFiles, overwrite: bool, keep_log: bool) -> Iterator[Log]:
     """Refuse to touch finished work, then open the log."""
     files.prepare(overwrite)
+    files.remove_leftovers()
     with _log(files, overwrite) if keep_log else _no_log() as log:
         yield log
 

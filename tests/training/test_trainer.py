@@ -998,3 +998,47 @@ def test_components_of_stress_that_are_nan_do_not_count(tmp_path):
     ]
     expected = np.sqrt(np.nanmean(np.square(residual)))
     assert loss.latest.stress_rmse == pytest.approx(expected, rel=1e-10)
+
+
+def test_going_on_takes_ranges_and_scalings_from_the_check_point(make_calc, waters):
+    first = train_until_limit(make_calc(), waters)
+    best = min(float(row[2]) for row in steps())
+    wider = {
+        element: [(low - 5.0, high + 7.0) for low, high in ranges]
+        for element, ranges in first.model.parameters.fprange.items()
+    }
+    n_before = len(steps())
+    again = train_until_limit(make_calc(fprange=wider, loss={"maxiter": 14}), waters)
+    assert float(steps()[n_before][2]) == pytest.approx(best, rel=1e-4)
+    assert again.model.parameters.fprange == first.model.parameters.fprange
+
+
+def test_a_full_disk_at_a_check_point_does_not_end_a_training(make_calc, waters, monkeypatch):
+    from amp.core.errors import OutputWriteError
+    from amp.training import trainer
+
+    def full(path, *arguments):
+        raise OutputWriteError(f"{path} cannot be written: No space left on device.")
+
+    monkeypatch.setattr(trainer, "write_checkpoint", full)
+    calc = train_until_limit(make_calc(), waters)
+    assert len(steps()) == 8
+    assert calc.model.vector.size
+    assert Path("calc-log.txt").read_text().count("Check point not written") >= 2
+    assert not Path("calc-checkpoint.amp").exists()
+
+
+def test_what_a_killed_run_left_half_written_is_removed(make_calc, waters):
+    leftover, other = Path(".calc-checkpoint.amp.0123.tmp"), Path(".calc2-checkpoint.amp.45.tmp")
+    leftover.write_text("half")
+    other.write_text("of another label")
+    train_until_limit(make_calc(), waters)
+    assert not leftover.exists()
+    assert other.exists()
+
+
+def test_no_file_is_written_when_there_is_no_such_device(make_calc, waters):
+    pytest.importorskip("torch")
+    with pytest.raises(ParameterError, match="available"):
+        make_calc(device="nonsense").train(waters)
+    assert files() == []
