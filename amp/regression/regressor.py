@@ -108,6 +108,9 @@ class Regressor:
         say(f"The optimizer stopped: {getattr(result, 'message', 'it gave no reason')}")
         return False
 
+    def __repr__(self) -> str:
+        return f"Regressor({self.name!r})"
+
     @property
     def name(self) -> str:
         """Name of the optimizer, for logs."""
