@@ -55,7 +55,7 @@ def test_water_clusters_are_learned_and_a_seed_reproduces_the_errors(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("element", "cutoff", "energy", "force"), [("Li", 6.0, 0.004, 0.06), ("Mo", 5.0, 0.020, 0.35)]
+    ("element", "cutoff", "energy", "force"), [("Li", 6.0, 0.003, 0.05), ("Mo", 5.0, 0.014, 0.28)]
 )
 def test_published_metals_are_learned(shared_path, tmp_path, element, cutoff, energy, force):
     folder = shared_path / "data" / "mlearn"
