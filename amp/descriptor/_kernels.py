@@ -616,14 +616,25 @@ def _cosine_cutoff(rc, rows, r, lo, n, out, fc, dfc):
         out[dfc, i] = inside * -2.0 * to_square * c * s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"contract"})
 def _polynomial_cutoff(rc, gamma, rows, r, lo, n, out, fc, dfc):
+    """With p = x^(gamma - 2); by multiplication for the usual whole exponents."""
+    if gamma == int(gamma) and 2 <= gamma <= 16:
+        for i in range(n):
+            out[fc, i] = 1.0
+        for _ in range(int(gamma) - 2):
+            for i in range(n):
+                out[fc, i] *= min(rows[r, lo + i] / rc, 1.0)
+    else:
+        for i in range(n):
+            # p is not finite at 0 where gamma is below 2.
+            out[fc, i] = max(min(rows[r, lo + i] / rc, 1.0), 1e-100) ** (gamma - 2.0)
     for i in range(n):
-        # p is not finite at 0 where gamma is below 2.
-        x = max(min(rows[r, lo + i] / rc, 1.0), 1e-100)
-        p = x ** (gamma - 2.0)
-        out[fc, i] = 1.0 + p * x * x * (gamma * x - (gamma + 1.0))
-        out[dfc, i] = gamma * (gamma + 1.0) * p * (x - 1.0) / (rc * rc)
+        x = min(rows[r, lo + i] / rc, 1.0)
+        out[dfc, i] = gamma * (gamma + 1.0) * out[fc, i] * (x - 1.0) / (rc * rc)
+    for i in range(n):
+        x = min(rows[r, lo + i] / rc, 1.0)
+        out[fc, i] = 1.0 + out[fc, i] * x * x * (gamma * x - (gamma + 1.0))
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
@@ -660,11 +671,16 @@ def _smoothstep_cutoff(rc, order, rows, r, lo, n, out, fc, dfc):
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _tanh_cutoff(rc, rows, r, inverse, lo, n, out, fc, dfc):
+    """Tanh(y) = (1 - e) / (1 + e) with e = exp(-2 y)."""
     for i in range(n):
-        e = exponential(-2.0 * max(1.0 - rows[r, lo + i] / rc, 0.0))
-        t = (1.0 - e) / (1.0 + e)
-        out[fc, i] = t * t * t
+        out[fc, i] = exponential(-2.0 * max(1.0 - rows[r, lo + i] / rc, 0.0))
+    for i in range(n):
+        out[fc, i] = (1.0 - out[fc, i]) / (1.0 + out[fc, i])
+    for i in range(n):
+        t = out[fc, i]
         out[dfc, i] = -3.0 * t * t * (1.0 - t * t) * rows[inverse, lo + i] / rc
+    for i in range(n):
+        out[fc, i] = out[fc, i] * out[fc, i] * out[fc, i]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
