@@ -62,11 +62,9 @@ class Layout:
         start = self.starts[atom]
         return flat[start : start + self.lengths[self.species[atom]]]
 
-    def image_indices(self, flat_owner_image: int) -> slice:
+    def atoms_of_image(self, image: int) -> slice:
         """Give the slice of atoms that belong to one image."""
-        return slice(
-            int(self.image_starts[flat_owner_image]), int(self.image_starts[flat_owner_image + 1])
-        )
+        return slice(int(self.image_starts[image]), int(self.image_starts[image + 1]))
 
 
 def flat_layout(

@@ -22,7 +22,7 @@ def fingerprint_lists(
     return {
         key: [
             (layout.elements[layout.species[a]], fingerprints.of_atom(a).copy())
-            for a in range(*layout.image_indices(i).indices(layout.n_atoms))
+            for a in range(*layout.atoms_of_image(i).indices(layout.n_atoms))
         ]
         for i, key in enumerate(keys)
     }

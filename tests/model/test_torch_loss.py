@@ -68,7 +68,7 @@ def random_references(rng, layout, volumes, holes=False):
     weights = np.ones(layout.n_images)
     if holes:
         energies[1] = np.nan
-        forces[layout.image_indices(2)] = np.nan
+        forces[layout.atoms_of_image(2)] = np.nan
         forces[-1, 1] = np.nan
         forces[-2] = np.nan
         stresses[0] = np.nan
