@@ -37,12 +37,12 @@ from numba.extending import intrinsic
 
 from amp.core.typing import FloatArray, IntArray
 
-__all__ = ["contract", "cutoff_values", "derivatives", "pair_blocks", "values"]
+__all__ = ["contract", "cutoff_values", "derivatives", "pair_blocks", "tangents", "values"]
 
 BATCH = 256  # triplets listed before they are worked on; their rows should fit the L1 cache
 
 # Rows of Work.neighbors
-X, Y, Z, R, INVERSE, DOT, SQUARE = range(7)
+X, Y, Z, R, INVERSE, DOT, SQUARE, VX, VY, VZ, RV, N_ROWS = range(12)
 # Rows of Work.triplets
 FIRST, SECOND = range(2)
 # Rows of Work.parts: of a triplet, then of one shape of functions, then sums over shapes
@@ -85,7 +85,7 @@ class Work(NamedTuple):
 
     order: IntArray  # (most,)     pair of each neighbor, counted from the center's first
     blocks: IntArray  # (n + 1,)   neighbors of species t: blocks[t]:blocks[t + 1]
-    neighbors: FloatArray  # (7, most)
+    neighbors: FloatArray  # (N_ROWS, most)
     radial: FloatArray  # (n_radial, most)  radial terms
     slopes: FloatArray  # (n_radial, most)  their derivatives divided by the distance
     triplets: IntArray  # (2, batch)        neighbors a and b of each
@@ -104,7 +104,7 @@ def make_work(plan, starts):
         angles = max(angles, plan.angle_starts[group + 1] - plan.angle_starts[group])
     batch, n_radial = BATCH + most, plan.radial.shape[0]
     return Work(
-        np.empty(most, np.int64), np.empty(plan.n_elements + 1, np.int64), np.empty((7, most)),
+        np.empty(most, np.int64), np.empty(plan.n_elements + 1, np.int64), np.empty((N_ROWS, most)),
         np.empty((n_radial, most)), np.empty((n_radial, most)),
         np.empty((2, batch), np.int64), np.empty((N_PARTS, max(batch, most))),
         np.empty((angles, batch)), np.empty((angles, batch)),
@@ -412,6 +412,110 @@ def contract(plan, species, starts, second, kinds, vectors, distances, slope_sta
                 for c in range(3):
                     strain[d, c] += pulls[0, j, d] * work.neighbors[c, j]
     return gradient, strain
+
+
+@njit(cache=True, nogil=True)
+def load_velocities(work, i, lo, second, velocities, strain_rate):
+    """Compute how fast the vectors to a center's neighbors change, and that times the vector."""
+    rows = work.neighbors
+    for j in range(work.blocks[-1]):
+        atom = second[lo + work.order[j]]
+        x, y, z = rows[X, j], rows[Y, j], rows[Z, j]
+        for d in range(3):
+            rows[VX + d, j] = (
+                velocities[atom, d] - velocities[i, d]
+                + strain_rate[d, 0] * x + strain_rate[d, 1] * y + strain_rate[d, 2] * z
+            )  # fmt: skip
+        rows[RV, j] = x * rows[VX, j] + y * rows[VY, j] + z * rows[VZ, j]
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def load_rates(work, n):
+    """Fetch a . da/dt and b . db/dt of a batch, and find the rates of cosines and third sides.
+
+    They are left in the rows ALPHA, GAMMA, W (of the cosine) and S (of half the squared side).
+    """
+    load_inverses(work, n)
+    take(work.neighbors, RV, work.triplets, FIRST, n, work.parts, ALPHA)
+    take(work.neighbors, RV, work.triplets, SECOND, n, work.parts, GAMMA)
+    rows, parts, triplets = work.neighbors, work.parts, work.triplets
+    for t in range(n):
+        j, k = triplets[FIRST, t], triplets[SECOND, t]
+        parts[H, t] = (
+            rows[X, j] * rows[VX, k] + rows[Y, j] * rows[VY, k] + rows[Z, j] * rows[VZ, k]
+            + rows[VX, j] * rows[X, k] + rows[VY, j] * rows[Y, k] + rows[VZ, j] * rows[Z, k]
+        )  # fmt: skip
+    for t in range(n):
+        parts[S, t] = parts[ALPHA, t] + parts[GAMMA, t] - parts[H, t]
+    for t in range(n):
+        parts[W, t] = parts[H, t] * parts[INVERSE_A, t] * parts[INVERSE_B, t]
+    for t in range(n):
+        turn = parts[ALPHA, t] * parts[INVERSE_A, t] * parts[INVERSE_A, t]
+        parts[W, t] -= turn * parts[COSINE, t]
+    for t in range(n):
+        turn = parts[GAMMA, t] * parts[INVERSE_B, t] * parts[INVERSE_B, t]
+        parts[W, t] -= turn * parts[COSINE, t]
+
+
+@njit(cache=True, nogil=True)
+def add_tangents(plan, work, group, n, g):
+    """Add a batch's share to the rate of the fingerprint: d(F F X) A + F F X dA."""
+    load_angles(plan, work, group, n)
+    load_rates(work, n)
+    parts = work.parts
+    for shape in range(plan.shape_starts[group], plan.shape_starts[group + 1]):
+        load_shape(work, plan.shapes[shape, 0], n)
+        product(parts, DA, ALPHA, n, DA)
+        product(parts, DB, GAMMA, n, DB)
+        product(parts, DA, FB, n, H)
+        add_product(parts, FA, DB, n, H)
+        if plan.shapes[shape, 1]:
+            load_across(plan, work, group, shape, n)
+            product(parts, H, ACROSS, n, H)
+            add_triple_product(parts, WEIGHT, D_ACROSS, S, n, H)
+            product(parts, WEIGHT, ACROSS, n, WEIGHT)
+        product(parts, WEIGHT, W, n, WEIGHT)
+        last = plan.function_starts[shape + 1]
+        for f in range(plan.function_starts[shape], last, 4):
+            four, slots = four_functions(plan, f, last)
+            sums = weigh(work.angular, four, parts, H, n)
+            turns = weigh(work.bends, four, parts, WEIGHT, n)
+            for i in range(4):
+                if slots[i] >= 0:
+                    g[slots[i]] += sums[i] + turns[i]
+
+
+@njit(cache=True, nogil=True)
+def tangents(
+    plan, species, starts, second, kinds, vectors, distances, velocities, strain_rate,
+    out_starts, out,
+):  # fmt: skip
+    """Fill dG/dt of all centers when atoms move at velocities (n, 3) and space at strain_rate.
+
+    The derivatives times a vector, without the derivatives; strain_rate (3, 3) times a vector is
+    the velocity that it adds.
+    """
+    work = make_work(plan, starts)
+    for i in range(species.size):
+        s = species[i]
+        g = out[out_starts[i] : out_starts[i] + plan.lengths[s]]
+        g[:] = 0.0
+        load_neighbors(plan, work, s, starts[i], starts[i + 1], kinds, vectors, distances)
+        load_velocities(work, i, starts[i], second, velocities, strain_rate)
+        for t in range(plan.n_elements):
+            st = s * plan.n_elements + t
+            for e in range(plan.pair_starts[st], plan.pair_starts[st + 1]):
+                term, slot = plan.pair_functions[e, 0], plan.pair_functions[e, 1]
+                for j in range(work.blocks[t], work.blocks[t + 1]):
+                    g[slot] += work.slopes[term, j] * work.neighbors[RV, j]
+            for u in range(t, plan.n_elements):
+                group = st * plan.n_elements + u
+                if plan.shape_starts[group] == plan.shape_starts[group + 1]:
+                    continue
+                j = work.blocks[t]
+                while j < work.blocks[t + 1]:
+                    n, j = list_triplets(plan, work, group, t, u, j)
+                    add_tangents(plan, work, group, n, g)
 
 
 @njit(cache=True, nogil=True)

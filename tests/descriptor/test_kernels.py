@@ -66,6 +66,22 @@ def test_contraction_is_the_same_interpreted(problem):
         assert_allclose(interpreted, compiled, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.parametrize("kernel", [_kernels.tangents, _kernels.tangents.py_func])
+def test_tangents_are_the_transpose_of_the_contraction(kernel, problem):
+    plan, species, pairs, starts = problem
+    rng = np.random.default_rng(1)
+    slopes, velocities = rng.standard_normal(starts[-1]), rng.standard_normal((3, 3))
+    rates, turns = rng.standard_normal((2, 3, 3))
+    arguments = (plan, species, pairs.starts, pairs.second, species[pairs.second],
+                 pairs.vectors, pairs.distances)  # fmt: skip
+    gradient, strain = _kernels.contract(*arguments, starts[:-1], slopes)
+    for v, e in ((velocities, 0.0 * rates), (0.0 * velocities, rates), (velocities, turns)):
+        out = np.full(starts[-1], np.nan)
+        kernel(*arguments, v, e, starts[:-1], out)
+        expected = np.sum(gradient * v) + np.sum(strain * e)
+        assert_allclose(slopes @ out, expected, rtol=1e-11)
+
+
 def test_derivatives_are_the_same_interpreted(problem):
     plan, species, pairs, starts = problem
     _, atoms, block_of_pair = _kernels.pair_blocks(pairs.starts, pairs.second)
