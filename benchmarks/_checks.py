@@ -1,0 +1,2 @@
+def main(json):
+    return 0
