@@ -53,11 +53,11 @@ def install(folder: Path) -> Path:
         raise Unavailable("gfortran is not installed (Debian, Ubuntu: apt-get install gfortran)")
     if folder.exists() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").exists():
         raise Unavailable(f"{folder} is not a virtual environment; name another with --amp1-env")
-    run(find_python(), "-m", "venv", "--clear", str(folder))
+    run(find_python(), "-m", "venv", "--clear", folder)
     run(python, "-m", "pip", "install", *BUILD)
     # its own numpy builds the extension, and what else it asks for serves several cores only
     run(python, "-m", "pip", "install", "--no-build-isolation", "--no-deps", PACKAGE)
-    run(python, "-c", "import amp.fmodules")
+    run(python, "-I", "-c", "import amp.fmodules")
     (folder / READY).touch()
     return python
 
@@ -81,13 +81,19 @@ def run(*command: str | Path) -> None:
     """Run a command; its last words are in the error."""
     try:
         done = subprocess.run(
-            [str(word) for word in command], capture_output=True, text=True, check=False
-        )
+            [str(word) for word in command], capture_output=True, text=True, check=False,
+            env=without_python(),
+        )  # fmt: skip
     except OSError as error:
         raise Unavailable(str(error)) from error
     if done.returncode:
         words = " | ".join((done.stdout + done.stderr).strip().splitlines()[-4:])
         raise Unavailable(f"{' '.join(str(word) for word in command[1:])} failed: {words}")
+
+
+def without_python() -> dict[str, str]:
+    """Give the environment without what would lead another Python to our packages."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
 class Amp1:
@@ -132,12 +138,11 @@ def running(folder: Path, images: Sequence[Atoms]) -> Iterator[Amp1]:
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         write(scratch / "images.extxyz", images)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         with (scratch / "errors").open("w") as errors:
             process = subprocess.Popen(
                 [str(python), str(SERVER), str(scratch / "images.extxyz"), name],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
-                env=environment,
+                env=without_python(),
             )  # fmt: skip
         try:
             yield Amp1(process, scratch / "errors", len(images))

@@ -25,6 +25,7 @@ __all__ = [
     "reading_times",
     "table_head",
     "table_line",
+    "write_checks",
     "write_json",
 ]
 
@@ -248,6 +249,12 @@ def git(*arguments: str, folder: Path) -> str:
     return subprocess.run(
         ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
     ).stdout.strip()
+
+
+def write_checks(path: Path, checks: Sequence[Mapping[str, object]]) -> None:
+    """Write checks, versions and machine."""
+    data = {**about(), "checks": list(checks)}
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_json(path: Path, rows: Sequence[Row], more: Mapping[str, object]) -> None:

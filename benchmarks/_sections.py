@@ -259,7 +259,7 @@ def loss(bench: Bench) -> Iterator[Row]:
         with one_core():
             times = alternate({"loss": evaluate}, bench.repeats)["loss"]
             limit = 1e3 * read_once(data.fingerprints.derivatives.values.nbytes)
-        yield Row(f"large_loss_{net}", f"  the same of {len(many)} slabs", "ms",
+        yield Row(f"large_loss_{net}", f"loss and gradient, {len(many)} slabs, net {net}", "ms",
                   scaled(times, 1e3), limit=limit, goals=[Goal("limit", 1.5)])  # fmt: skip
 
 

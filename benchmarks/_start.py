@@ -35,9 +35,9 @@ class Installation:
         self.environment = environment
         self.inputs = (scratch / "potential.amp", scratch / "structure.extxyz")
         if not self.inputs[0].exists():
-            image = made_slabs(1)[0]
-            untrained(Gaussian(), (5, 5), image).save(self.inputs[0])
-            write(self.inputs[1], image)
+            images = made_slabs(3)
+            untrained(Gaussian(), (5, 5), *images).save(self.inputs[0])
+            write(self.inputs[1], images[0])
 
     def first(self, what: str = "predict") -> dict[str, Any]:
         """Let a new process predict or train, and tell what it took (wall time added, s)."""

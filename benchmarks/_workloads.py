@@ -18,7 +18,7 @@ from amp.core.images import hash_images
 from amp.descriptor.gaussian import Gaussian, make_symmetry_functions
 from amp.model.neuralnetwork import NeuralNetwork
 
-__all__ = ["Missing", "copper_40", "made_slabs", "silicon", "slabs", "water"]
+__all__ = ["Missing", "copper_40", "made_slabs", "silicon", "slabs", "untrained", "water"]
 
 BOHR = units.Bohr
 SILICON_CUTOFF = 10.3935 * BOHR
@@ -52,6 +52,7 @@ def made_slabs(n_images: int) -> list[Atoms]:
         atoms.symbols[rng.choice(len(atoms), 5, replace=False)] = "Pt"
         add_adsorbate(atoms, "O", 1.2, "fcc")
         atoms.positions += rng.normal(0, 0.08, atoms.positions.shape)
+        atoms.info.clear()  # what ASE noted of the surface cannot be written to files
         calc = EMT()
         energy, forces = calc.get_potential_energy(atoms), calc.get_forces(atoms)
         atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
@@ -76,15 +77,17 @@ def silicon(repeat: tuple[int, int, int]) -> tuple[Atoms, Amp]:
 
 
 def copper_40() -> tuple[Atoms, Amp]:
-    """Make a small slab and a small potential: what a calculation costs besides the physics."""
-    atoms = fcc111("Cu", (2, 5, 4), vacuum=7.0, orthogonal=False)
+    """Make a small slab and a cheap potential, so that the calculator's own time stands out."""
+    atoms = fcc111("Cu", (2, 5, 4), vacuum=7.0)
     atoms.positions += np.random.RandomState(0).normal(0, 0.05, atoms.positions.shape)
-    return atoms, untrained(Gaussian(), (5, 5), atoms)
+    functions = make_symmetry_functions(["Cu"], "G2", [0.05, 4.0])
+    return atoms, untrained(Gaussian(3.5, Gs=functions), (5, 5), atoms)
 
 
-def untrained(descriptor: Gaussian, layers: tuple[int, ...], atoms: Atoms) -> Amp:
+def untrained(descriptor: Gaussian, layers: tuple[int, ...], *images: Atoms) -> Amp:
     """Make a potential with random weights; speed does not depend on them."""
     model = NeuralNetwork(layers, randomseed=0)
-    descriptor.prepare(atoms.symbols)
-    model.initialize(descriptor.fingerprint_images(hash_images([atoms])), np.zeros(1))
+    descriptor.prepare({symbol for atoms in images for symbol in atoms.symbols})
+    fingerprints = descriptor.fingerprint_images(hash_images(list(images)))
+    model.initialize(fingerprints, np.zeros(len(images)))
     return Amp(descriptor, model)
