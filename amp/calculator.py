@@ -159,7 +159,14 @@ class Amp(Calculator):
         write_potential(name, self.descriptor, self.model)
         return name
 
-    def train(self, images: Any, overwrite: bool = False) -> None:
+    def train(
+        self,
+        images: Any,
+        overwrite: bool = False,
+        *,
+        derivatives: str = "auto",
+        memory: int | str | None = None,
+    ) -> None:
         """Fit the model to images with reference energies, forces and stresses.
 
         Writes LABEL-log.txt, LABEL-initial-parameters.amp, check points, and LABEL.amp.  Run
@@ -172,6 +179,13 @@ class Amp(Calculator):
             reads, generators, or hashed images.
         overwrite : bool, default False
             Start anew and replace existing results.
+        derivatives : {'auto', 'float64', 'float32', 'recomputed', 'disk'}
+            How derivatives of the fingerprints are kept when forces or stresses are trained. With
+            'auto' in memory as float64 if that fits, otherwise as float32, otherwise not at all:
+            they are computed again in each step. 'disk' keeps them in a file beside the label.
+        memory : int or str, optional
+            Most memory that they may take, in bytes or such as '8 GB'; by default what is free,
+            less a margin.
 
         Raises
         ------
@@ -182,7 +196,10 @@ class Amp(Calculator):
             Before any work, if LABEL.amp exists, a check point is of another training, or
             another training with this label is running.
         ParameterError
-            Before any work, if `model.lossfunction` or `model.regressor` is of a wrong kind.
+            Before any work, if `model.lossfunction` or `model.regressor` is of a wrong kind, or
+            `derivatives` or `memory` makes no sense.
+        InsufficientMemoryError
+            Before fingerprints are computed, if nothing fits in memory.
         ImageError, ConflictingImagesError, MissingDataError, UnsupportedElementError
             If images cannot be trained on; the messages name them.
         """
@@ -191,7 +208,7 @@ class Amp(Calculator):
         threads = self.cores if isinstance(self.cores, int) else None
         train(
             self.descriptor, self.model, images, RunFiles(self.label), overwrite=overwrite,
-            keep_log=self.logging, threads=threads,
+            keep_log=self.logging, threads=threads, derivatives=derivatives, memory=memory,
         )  # fmt: skip
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:

@@ -55,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "that this one goes on from included (default: 100000)")  # fmt: skip
     add("--optimizer", help="optimizer (default: L-BFGS-B)")
     add("--cores", type=int, metavar="N", help="cores to use (default: all that are usable)")
+    add("--derivatives", choices=("auto", "float64", "float32", "recomputed", "disk"),
+        help="how derivatives of fingerprints are kept: in memory, computed again in each step, "
+        "or in a file beside the label (default: auto, the first three being tried in this order)"
+        )  # fmt: skip
+    add("--memory", metavar="AMOUNT", help="most memory for the derivatives, such as 8GB (default: "
+        "what is free, less a margin)")  # fmt: skip
     add("--overwrite", action="store_true", help="start anew and replace existing results")
     add("--device", help="train with torch on this device, such as cpu or cuda (default: train "
         "without torch)")  # fmt: skip
@@ -80,7 +86,12 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"Training; {files.log} says how it goes.", flush=True)
     converged, message = True, f"Converged. The potential is {files.trained}."
     try:
-        calc.train(images, overwrite=bool(given.get("overwrite")))
+        calc.train(
+            images,
+            overwrite=bool(given.get("overwrite")),
+            derivatives=given.get("derivatives", "auto"),
+            memory=given.get("memory"),
+        )
     except TrainingConvergenceError as error:
         converged, message = False, str(error)
     print(message)

@@ -11,6 +11,7 @@ __all__ = [
     "ConflictingImagesError",
     "ConvergenceOccurred",
     "ImageError",
+    "InsufficientMemoryError",
     "IterationLimitReached",
     "LabelInUseError",
     "MissingDataError",
@@ -57,6 +58,10 @@ class ConflictingImagesError(AmpError, ValueError):
 
 class ParameterError(AmpError, ValueError):
     """Settings that cannot be used, such as hidden layers or weights of a wrong shape."""
+
+
+class InsufficientMemoryError(AmpError, MemoryError):
+    """What is to be done does not fit in memory; told before the work begins."""
 
 
 class AmpFileError(AmpError, ValueError):

@@ -8,12 +8,13 @@ matrix for the model, and so that a kernel finds any atom's fingerprint by one o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from amp.core.typing import FloatArray, IntArray
+from amp.core.typing import FloatArray, IntArray, RealArray
 
-__all__ = ["Derivatives", "Fingerprints", "Layout", "flat_layout"]
+__all__ = ["Derivatives", "DirectionalDerivatives", "Fingerprints", "Layout", "flat_layout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,27 +85,77 @@ def flat_layout(
 
 @dataclass(frozen=True, slots=True)
 class Derivatives:
-    """How fingerprints change when atoms or the cell move; sparse.
+    """How fingerprints change when atoms or the cell move; sparse, and stored.
 
-    A block is d fingerprint(center) / d position(atom) of one pair, all periodic images of the atom
-    moving together.  The derivative with respect to the center's own position is minus the sum of
-    its blocks and is not stored.  Of a fingerprint only the functions that can see the moved
-    atom's element are kept: `slots` lists them for each pair of species.
+    A run holds d fingerprint(center) / d position(atom) for all atoms of one species near one
+    center, all periodic images of an atom moving together: run `center * n_elements + species`.
+    The derivative with respect to the center's own position is minus the sum of its runs and is
+    not stored.  Of a fingerprint only the functions that can see the moved atoms' element are
+    kept: `slots` lists them for each pair of species.
+
+    A run is the matrix of its functions and of the directions of its atoms (x, y, z of the first,
+    of the second ...).  The longer of the two sides lies contiguous, for loops to be long.
     """
 
-    values: FloatArray  # (n_values,)      blocks one after the other, each (3, width)
-    center_blocks: IntArray  # (n_atoms + 1,)   blocks of an atom as center
-    block_atoms: IntArray  # (n_blocks,)      the atom that moves, counted over all images
-    block_starts: IntArray  # (n_blocks + 1,)  offset of each block in values
+    values: RealArray  # (n_values,)    runs one after the other; float64 or float32
+    run_starts: IntArray  # (n_runs + 1,)  offset of each run in values
+    atom_starts: IntArray  # (n_runs + 1,)  offset of each run in atoms
+    atoms: IntArray  # (n_blocks,)    the atoms that move, counted over all images
     slot_starts: IntArray  # (n_elements**2 + 1,) slots of pair (center s, moved t): s * n + t
-    slots: IntArray  # (n_slots,)       positions in the center's fingerprint
-    strain: FloatArray | None  # (6 * size,) d fingerprint / d strain, Voigt, each atom (6, length)
+    slots: IntArray  # (n_slots,)     positions in the center's fingerprint
+    strain: RealArray | None  # (6 * size,) d fingerprint / d strain, Voigt, each atom (6, length)
+
+    @property
+    def has_strain(self) -> bool:
+        """Whether there are derivatives with respect to strain."""
+        return self.strain is not None
 
     @property
     def nbytes(self) -> int:
         """Memory of the arrays in bytes."""
-        arrays = [self.values, self.center_blocks, self.block_atoms, self.block_starts]
+        arrays = [self.values, self.run_starts, self.atom_starts, self.atoms, self.slot_starts,
+                  self.slots]  # fmt: skip
         return sum(a.nbytes for a in arrays) + (0 if self.strain is None else self.strain.nbytes)
+
+    def run(self, index: int) -> tuple[IntArray, RealArray]:
+        """Give a run's atoms, and their derivatives (n_atoms, 3, n_functions) as a view."""
+        atoms = self.atoms[self.atom_starts[index] : self.atom_starts[index + 1]]
+        values = self.values[self.run_starts[index] : self.run_starts[index + 1]]
+        n_directions = 3 * len(atoms)
+        if n_directions == 0:
+            return atoms, values.reshape(0, 3, 0)
+        width = len(values) // n_directions
+        if n_directions >= width:
+            return atoms, values.reshape(width, len(atoms), 3).transpose(1, 2, 0)
+        return atoms, values.reshape(len(atoms), 3, width)
+
+
+class DirectionalDerivatives(Protocol):
+    """Derivatives that are not stored: products with them are computed each time."""
+
+    @property
+    def has_strain(self) -> bool:
+        """Whether strain is asked for."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of what is kept, in bytes."""
+
+    @property
+    def costs(self) -> IntArray:
+        """Work of each image in any unit, to share it out, shape (n_images,)."""
+
+    def contract(self, image: int, slopes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Give dE/dr (n_atoms, 3) and dE/dstrain (3, 3) of an image from dE/dG of all images."""
+
+    def tangents(
+        self, image: int, velocities: FloatArray, strain_rate: FloatArray, out: FloatArray
+    ) -> None:
+        """Fill dG/dt of an image's atoms when these move at velocities (n_atoms, 3).
+
+        strain_rate (3, 3) times a vector between atoms is the velocity that it adds; out is flat
+        and for all images.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +164,7 @@ class Fingerprints:
 
     layout: Layout
     values: FloatArray  # (layout.size,)
-    derivatives: Derivatives | None = None
+    derivatives: Derivatives | DirectionalDerivatives | None = None
 
     def of_element(self, species: int) -> FloatArray:
         """Give all fingerprints of an element, shape (n_atoms_of_element, n_functions)."""

@@ -6,17 +6,21 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amp.core.errors import AmpError, ImageError
-from amp.core.fingerprints import Derivatives, Fingerprints, flat_layout
+from amp.core.errors import AmpError, ImageError, InsufficientMemoryError, ParameterError
+from amp.core.fingerprints import Derivatives, Fingerprints, Layout, flat_layout
 from amp.core.images import image_places
 from amp.core.logs import progress
-from amp.core.neighbors import NeighborPairs, neighbor_pairs
-from amp.core.typing import IntArray
+from amp.core.memory import format_bytes
+from amp.core.neighbors import neighbor_pairs
+from amp.core.storage import Storage, file_array
+from amp.core.typing import FloatArray, IntArray, RealArray
 from amp.descriptor._compiling import told_if_compiled
+from amp.descriptor._recomputed import Neighborhood, RecomputedDerivatives
 
 if TYPE_CHECKING:
     from amp.descriptor._plan import Plan
@@ -28,68 +32,96 @@ logger = logging.getLogger(__name__)
 
 
 def fingerprint_images(
-    descriptor: Gaussian, images: Mapping[str, Any], derivatives: bool, strain: bool
+    descriptor: Gaussian, images: Mapping[str, Any], derivatives: bool | Storage, strain: bool
 ) -> Fingerprints:
     """Compute fingerprints (and derivatives) of all images; see `Gaussian.fingerprint_images`."""
-    from amp.descriptor import _kernels
-
+    storage = derivatives if isinstance(derivatives, Storage) else None
+    budget = None if storage is None else storage.budget()
     plan = descriptor._ready().plan
-    pairs, species = _neighbors(descriptor, images)
-    _warn_of_loners(descriptor, pairs, species)
+    neighbors, species = _neighbors(descriptor, images, budget)
+    _warn_of_loners(descriptor, neighbors, species)
     image_starts = np.concatenate([[0], np.cumsum([len(s) for s in species])]).astype(np.int64)
     layout = flat_layout(descriptor.elements, plan.lengths, np.concatenate(species), image_starts)
+    if not derivatives:
+        return Fingerprints(layout, _values(plan, layout, neighbors))
+    runs = _lay_out_runs(plan, layout, neighbors)
+    recomputed = RecomputedDerivatives(plan, layout, neighbors, strain)
+    way, file = "float64", None
+    if storage is not None:
+        way, file = storage.choose(_needs(runs, recomputed, layout), budget), storage.file
+    if way == "recomputed":
+        return Fingerprints(layout, _values(plan, layout, neighbors), recomputed)
+    runs = _allocated(runs, way, file, 6 * layout.size if strain else 0)
+    return Fingerprints(layout, _fill(plan, layout, neighbors, runs), runs)
+
+
+def _values(plan: Plan, layout: Layout, neighbors: list[Neighborhood]) -> FloatArray:
+    """Compute fingerprints alone."""
+    from amp.descriptor import _kernels
+
     values = np.empty(layout.size)
 
-    def starts(image: int) -> IntArray:
-        return layout.starts[image_starts[image] : image_starts[image + 1]]
-
-    if not derivatives:
-
-        def fill_values(i: int) -> None:
-            p = pairs[i]
-            _kernels.values(
-                plan, species[i], p.starts, species[i][p.second], p.vectors, p.distances,
-                starts(i), values,
-            )  # fmt: skip
-
-        with told_if_compiled(_kernels.values):
-            fill_values(0)  # compiles, which threads must not do at once
-        _for_each(fill_values, range(1, len(pairs)), "Fingerprints")
-        return Fingerprints(layout, values)
-
-    blocks, block_of_pair = _lay_out_blocks(plan, pairs, species, layout.species, image_starts)
-    strains = np.empty(6 * layout.size) if strain else np.empty(0)
-
-    def fill_derivatives(i: int) -> None:
-        p = pairs[i]
-        _kernels.derivatives(
-            plan, species[i], p.starts, species[i][p.second], p.vectors, p.distances,
-            starts(i), values, block_of_pair[i], blocks.block_starts, blocks.values, strains,
+    def fill(i: int) -> None:
+        n, atoms = neighbors[i], layout.atoms_of_image(i)
+        species = layout.species[atoms]
+        _kernels.values(
+            plan, species, n.starts, species[n.second], n.vectors, n.distances,
+            layout.starts[atoms], values,
         )  # fmt: skip
 
+    with told_if_compiled(_kernels.values):
+        fill(0)  # compiles, which threads must not do at once
+    _for_each(fill, range(1, len(neighbors)), "Fingerprints")
+    return values
+
+
+def _fill(
+    plan: Plan, layout: Layout, neighbors: list[Neighborhood], runs: Derivatives
+) -> FloatArray:
+    """Compute fingerprints, and fill the derivatives image by image; neighbors go on the way."""
+    from amp.core._fingerprint_kernels import store_runs
+    from amp.descriptor import _kernels
+
+    values, n_elements = np.empty(layout.size), plan.n_elements
+    strain = runs.strain
+
+    def fill(i: int) -> None:
+        n, atoms = neighbors[i], layout.atoms_of_image(i)
+        species = layout.species[atoms]
+        center_blocks, block_atoms, block_of_pair = _kernels.pair_blocks(n.starts, n.second)
+        centers = np.repeat(np.arange(len(species)), np.diff(center_blocks))
+        widths = np.diff(plan.slot_starts)[species[centers] * n_elements + species[block_atoms]]
+        block_starts = np.concatenate([[0], np.cumsum(3 * widths)]).astype(np.int64)
+        lengths = layout.lengths[species]
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)  # in this image
+        own, blocks = np.empty(starts[-1]), np.zeros(block_starts[-1])
+        strains = np.empty(0 if strain is None else 6 * starts[-1])
+        _kernels.derivatives(
+            plan, species, n.starts, species[n.second], n.vectors, n.distances,
+            starts[:-1], own, block_of_pair, block_starts, blocks, strains,
+        )  # fmt: skip
+        shifts = layout.starts[atoms] - starts[:-1]
+        values[np.arange(len(own)) + np.repeat(shifts, lengths)] = own
+        if strain is not None:
+            strain[np.arange(len(strains)) + np.repeat(6 * shifts, 6 * lengths)] = strains
+        store_runs(
+            blocks, block_starts, center_blocks, block_atoms, species, n_elements, atoms.start,
+            runs.run_starts, runs.values,
+        )  # fmt: skip
+        neighbors[i] = Neighborhood.nothing()
+
     with told_if_compiled(_kernels.derivatives):
-        fill_derivatives(0)  # compiles, which threads must not do at once
-    _for_each(fill_derivatives, range(1, len(pairs)), "Fingerprints and derivatives")
-    return Fingerprints(
-        layout,
-        values,
-        Derivatives(
-            values=blocks.values,
-            center_blocks=blocks.center_blocks,
-            block_atoms=blocks.block_atoms,
-            block_starts=blocks.block_starts,
-            slot_starts=blocks.slot_starts,
-            slots=blocks.slots,
-            strain=strains if strain else None,
-        ),
-    )
+        fill(0)  # compiles, which threads must not do at once
+    _for_each(fill, range(1, len(neighbors)), "Fingerprints and derivatives")
+    return values
 
 
 def _neighbors(
-    descriptor: Gaussian, images: Mapping[str, Any]
-) -> tuple[list[NeighborPairs], list[IntArray]]:
+    descriptor: Gaussian, images: Mapping[str, Any], budget: int | None
+) -> tuple[list[Neighborhood], list[IntArray]]:
     """Find neighbors and species of every image; the faults of all images are told together."""
-    pairs: list[NeighborPairs] = []
+    neighbors: list[Neighborhood] = []
+    n_bytes = 0
     species: list[IntArray] = []
     faults: list[tuple[str, AmpError]] = []
     cutoff = descriptor.cutoff
@@ -97,11 +129,14 @@ def _neighbors(
         where = f"Image {index} ({key[:8]})"
         try:
             species.append(descriptor.species(atoms.numbers, where))
-            pairs.append(neighbor_pairs(atoms, cutoff))
+            neighbors.append(Neighborhood.of(neighbor_pairs(atoms, cutoff)))
         except ImageError as error:
             faults.append((where, ImageError(f"{where}: {error}")))
         except AmpError as error:
             faults.append((where, error))
+        else:
+            n_bytes += neighbors[-1].nbytes
+            _check_memory(n_bytes, budget, index, len(images))
     if len(faults) == 1:
         raise faults[0][1]
     if faults:
@@ -110,16 +145,27 @@ def _neighbors(
         shown = "\n  ".join(str(error) for _, error in faults[:10])
         more = f"\n  and {len(faults) - 10} more" if len(faults) > 10 else ""
         raise kind(f"{len(faults)} images cannot be used:\n  {shown}{more}")
-    return pairs, species
+    return neighbors, species
+
+
+def _check_memory(n_bytes: int, budget: int | None, index: int, n_images: int) -> None:
+    """Give up before the memory is full: without the neighbors nothing can be done."""
+    if budget is not None and n_bytes > budget:
+        raise InsufficientMemoryError(
+            f"The neighbors alone take {format_bytes(n_bytes)} up to image {index} of {n_images}, "
+            f"and there are {format_bytes(budget)}. Use fewer images, a shorter cutoff or more "
+            "memory."
+        )
 
 
 def _warn_of_loners(
-    descriptor: Gaussian, pairs: list[NeighborPairs], species: list[IntArray]
+    descriptor: Gaussian, neighbors: list[Neighborhood], species: list[IntArray]
 ) -> None:
     """Tell the log of elements none of whose atoms has a neighbor, unless they are lone atoms."""
     crowded = [i for i, kinds in enumerate(species) if len(kinds) > 1]
     present = {int(s) for i in crowded for s in np.unique(species[i])}
-    seeing = {int(s) for i in crowded for s in np.unique(species[i][np.diff(pairs[i].starts) > 0])}
+    counts = {i: np.diff(neighbors[i].starts) for i in crowded}
+    seeing = {int(s) for i in crowded for s in np.unique(species[i][counts[i] > 0])}
     for s in sorted(present - seeing):
         logger.warning(
             "No atom of %s has a neighbor within the cutoff of %g Å in any image, so that its "
@@ -128,49 +174,57 @@ def _warn_of_loners(
         )  # fmt: skip
 
 
-def _lay_out_blocks(
-    plan: Plan,
-    pairs: list[NeighborPairs],
-    species: list[IntArray],
-    all_species: IntArray,
-    image_starts: IntArray,
-) -> tuple[Derivatives, list[IntArray]]:
-    """Count derivative blocks, allocate them once, and say which block each pair adds to."""
+def _lay_out_runs(plan: Plan, layout: Layout, neighbors: list[Neighborhood]) -> Derivatives:
+    """Count what derivatives take and say where each goes; values are not there yet."""
     from amp.descriptor import _kernels
 
-    counted = [_kernels.pair_blocks(p.starts, p.second) for p in pairs]
-    n_blocks = np.array([len(atoms) for _, atoms, _ in counted], dtype=np.int64)
-    offsets = np.concatenate([[0], np.cumsum(n_blocks)]).astype(np.int64)
-    center_blocks = np.concatenate(
-        [
-            [0],
-            *(
-                starts[1:] + offset
-                for (starts, _, _), offset in zip(counted, offsets[:-1], strict=True)
-            ),
-        ]
-    ).astype(np.int64)
-    block_atoms = np.concatenate(
-        [atoms + first for (_, atoms, _), first in zip(counted, image_starts[:-1], strict=True)]
-    ).astype(np.int64)
-    centers = np.repeat(np.arange(len(all_species)), np.diff(center_blocks))
-    kinds = all_species[centers] * plan.n_elements + all_species[block_atoms]
-    widths = np.diff(plan.slot_starts)[kinds]
-    block_starts = np.concatenate([[0], np.cumsum(3 * widths)]).astype(np.int64)
-    block_of_pair = [
-        np.where(block < 0, -1, block + offset)
-        for (_, _, block), offset in zip(counted, offsets[:-1], strict=True)
-    ]
-    empty = Derivatives(
-        values=np.zeros(block_starts[-1]),
-        center_blocks=center_blocks,
-        block_atoms=block_atoms,
-        block_starts=block_starts,
+    n = plan.n_elements
+    counts = np.zeros((layout.n_atoms, n), dtype=np.int64)
+    sorted_atoms = []
+    for i, near in enumerate(neighbors):
+        atoms = layout.atoms_of_image(i)
+        species = layout.species[atoms]
+        center_blocks, block_atoms, _ = _kernels.pair_blocks(near.starts, near.second)
+        centers = np.repeat(np.arange(len(species)), np.diff(center_blocks))
+        runs = centers * n + species[block_atoms]
+        counts[atoms] = np.bincount(runs, minlength=len(species) * n).reshape(-1, n)
+        sorted_atoms.append(block_atoms[np.argsort(runs, kind="stable")] + atoms.start)
+    widths = np.diff(plan.slot_starts).reshape(n, n)[layout.species]  # (n_atoms, n)
+    return Derivatives(
+        values=np.empty(0),
+        run_starts=np.concatenate([[0], np.cumsum(3 * counts * widths)]).astype(np.int64),
+        atom_starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        atoms=np.concatenate(sorted_atoms).astype(np.int64),
         slot_starts=plan.slot_starts,
         slots=plan.slots,
         strain=None,
     )
-    return empty, block_of_pair
+
+
+def _needs(runs: Derivatives, recomputed: RecomputedDerivatives, layout: Layout) -> dict[str, int]:
+    """Give the bytes that derivatives take in each way."""
+    indices = runs.nbytes
+    n_strain = 6 * layout.size if recomputed.has_strain else 0
+    n_values = int(runs.run_starts[-1])
+    return {
+        "float64": indices + 8 * (n_values + n_strain),
+        "float32": indices + 4 * (n_values + n_strain),
+        "recomputed": recomputed.nbytes,
+        "disk": indices + 8 * n_strain,
+    }
+
+
+def _allocated(runs: Derivatives, way: str, file: str | None, n_strain: int) -> Derivatives:
+    """Make room for the values."""
+    dtype, n_values = np.float32 if way == "float32" else np.float64, int(runs.run_starts[-1])
+    if way == "disk":
+        if file is None:
+            raise ParameterError("Derivatives on disk need a file: Storage(file=...).")
+        values = file_array(file, n_values)
+    else:
+        values = np.empty(n_values, dtype=dtype)
+    strain: RealArray | None = np.empty(n_strain, dtype=dtype) if n_strain else None
+    return replace(runs, values=values, strain=strain)
 
 
 def _for_each(work: Callable[[int], None], images: range, what: str) -> None:

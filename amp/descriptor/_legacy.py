@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from amp.core.fingerprints import Fingerprints
+from amp.core.fingerprints import Derivatives, Fingerprints
 from amp.core.neighbors import neighbor_pairs
 from amp.core.typing import FloatArray, IntArray
 
@@ -39,22 +39,21 @@ def _derivative_dict(
     fingerprints: Fingerprints, image: int
 ) -> dict[tuple[int, str, int, str, int], FloatArray]:
     layout, primes = fingerprints.layout, fingerprints.derivatives
-    assert primes is not None
+    assert isinstance(primes, Derivatives)
     symbols = [layout.elements[s] for s in layout.species]
-    first = int(layout.image_starts[image])
+    first, n_elements = int(layout.image_starts[image]), len(layout.elements)
     result = {}
     for n in range(first, int(layout.image_starts[image + 1])):
         own = np.zeros((3, layout.lengths[layout.species[n]]))
-        for b in range(primes.center_blocks[n], primes.center_blocks[n + 1]):
-            m = primes.block_atoms[b]
-            kind = layout.species[n] * len(layout.elements) + layout.species[m]
+        for t in range(n_elements):
+            kind = layout.species[n] * n_elements + t
             slots = primes.slots[primes.slot_starts[kind] : primes.slot_starts[kind + 1]]
-            block = np.zeros_like(own)
-            stored = primes.values[primes.block_starts[b] : primes.block_starts[b + 1]]
-            block[:, slots] = stored.reshape(3, -1)
-            own -= block
-            for d in range(3):
-                result[int(m) - first, symbols[m], n - first, symbols[n], d] = block[d]
+            for m, stored in zip(*primes.run(n * n_elements + t), strict=True):
+                block = np.zeros_like(own)
+                block[:, slots] = stored
+                own -= block
+                for d in range(3):
+                    result[int(m) - first, symbols[m], n - first, symbols[n], d] = block[d]
         for d in range(3):
             result[n - first, symbols[n], n - first, symbols[n], d] = own[d]
     return result

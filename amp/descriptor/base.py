@@ -10,6 +10,7 @@ from amp.core.fingerprints import Fingerprints
 from amp.core.neighbors import NeighborPairs
 from amp.core.parameters import Parameters
 from amp.core.registry import Registry
+from amp.core.storage import Storage
 from amp.core.typing import FloatArray, IntArray
 
 __all__ = ["Descriptor", "Gradient", "descriptors"]
@@ -39,9 +40,9 @@ class Descriptor(Protocol):
         """Settle everything that depends on the elements present."""
 
     def fingerprint_images(
-        self, images: Mapping[str, Any], derivatives: bool = False, strain: bool = False
+        self, images: Mapping[str, Any], derivatives: bool | Storage = False, strain: bool = False
     ) -> Fingerprints:
-        """Compute fingerprints of many images, with derivatives on request."""
+        """Compute fingerprints of many images, with derivatives on request, kept as it says."""
 
     def fingerprint(self, pairs: NeighborPairs, numbers: IntArray) -> Fingerprints:
         """Compute the fingerprints of one image."""

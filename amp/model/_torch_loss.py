@@ -15,8 +15,9 @@ import numpy as np
 
 from amp.core.errors import ParameterError
 from amp.core.fingerprints import Derivatives, Fingerprints, Layout
-from amp.core.typing import FloatArray, IntArray
-from amp.model._loss_terms import Coefficients, ImageSums, Known, LossTerms, References, combine
+from amp.core.typing import FloatArray, IntArray, RealArray
+from amp.model._force_terms import Coefficients, ImageSums, Known, References
+from amp.model._loss_terms import LossTerms, combine
 from amp.model.base import Model
 from amp.model.scaling import range_scaling
 
@@ -80,6 +81,11 @@ class TorchEvaluator:
         self.coefficients = coefficients
         self.weights = references.weights
         layout, primes = fingerprints.layout, fingerprints.derivatives
+        if not isinstance(primes, Derivatives | None):
+            raise ParameterError(
+                "Training with torch (device) needs stored derivatives: train with "
+                "derivatives='float64' or 'float32', or leave device out."
+            )
         self.known = Known.of(references, layout)
         self.networks = _Networks(model).to(self.device)
         self.data = _Data(fingerprints, references, coefficients).to(self.device)
@@ -279,7 +285,9 @@ class _Data(nn.Module):
     ) -> None:
         super().__init__()
         layout, primes = fingerprints.layout, fingerprints.derivatives
-        strain = primes.strain if primes is not None and coefficients.stress else None
+        strain = None
+        if isinstance(primes, Derivatives) and primes.strain is not None and coefficients.stress:
+            strain = primes.strain.astype(np.float64, copy=False)
         owner = layout.image_of_atom
         self.elements = nn.ModuleDict()
         for s, element in enumerate(layout.elements):
@@ -356,13 +364,18 @@ class _Blocks(nn.Module):
             part = nn.Module()
             part.element = layout.elements[pair // len(layout.elements)]
             part.n_centers = [len(group.centers) for group in groups]
-            part.n_values = [3 * len(slots) * group.blocks.size for group in groups]
+            part.n_values = [len(slots) * 3 * group.atoms.size for group in groups]
             _hold(part, slots=slots, rows=row[np.concatenate([group.centers for group in groups])])
-            starts = [primes.block_starts[group.blocks].ravel() for group in groups]
-            values = _gather(primes.values, np.concatenate(starts), 3 * len(slots), device)
-            part.register_buffer("values", values)
+            values = [
+                _gather(
+                    primes.values, primes.run_starts[group.runs],
+                    len(slots) * 3 * group.atoms.shape[1], device,
+                )
+                for group in groups
+            ]  # fmt: skip
+            part.register_buffer("values", torch.cat(values))
             self.pairs.append(part)
-            moved += [primes.block_atoms[group.blocks].ravel() for group in groups]
+            moved += [group.atoms.ravel() for group in groups]
             centers += [group.centers for group in groups]
         _hold(self, moved=np.concatenate(moved), centers=np.concatenate(centers))
         self.to(device)
@@ -376,14 +389,19 @@ class _Blocks(nn.Module):
             groups = zip(seen.split(part.n_centers), part.values.split(part.n_values), strict=True)
             for slope, values in groups:
                 n_centers, n_slots = slope.shape
-                # (center * block * direction * slot,) -> (center, block * direction, slot)
-                values = values.reshape(n_centers, -1, n_slots)
-                # times (center, slot, 1) -> (center, block * direction, 1)
+                n_directions = len(values) // (n_centers * n_slots)  # of all atoms of a run
+                if n_directions >= n_slots:  # the longer side lies contiguous
+                    # (center * slot * direction,) -> (center, direction, slot)
+                    values = values.reshape(n_centers, n_slots, -1).transpose(1, 2)
+                else:
+                    # (center * direction * slot,) -> (center, direction, slot)
+                    values = values.reshape(n_centers, -1, n_slots)
+                # times (center, slot, 1) -> (center, direction, 1)
                 contracted = torch.bmm(values, slope.unsqueeze(2))
-                # -> (center, block, direction)
+                # -> (center, atom, x y z)
                 contracted = contracted.reshape(n_centers, -1, 3)
-                on_moved.append(contracted.reshape(-1, 3))  # (center * block, direction)
-                on_centers.append(contracted.sum(dim=1))  # (center, direction)
+                on_moved.append(contracted.reshape(-1, 3))  # (center * atom, x y z)
+                on_centers.append(contracted.sum(dim=1))  # (center, x y z)
         if not on_moved:
             return forces
         forces = forces.index_add(0, self.moved, torch.cat(on_moved), alpha=-1)
@@ -392,37 +410,36 @@ class _Blocks(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Atoms of one species that have equally many blocks for moved atoms of another."""
+    """Runs of one pair of species that have equally many atoms."""
 
-    centers: IntArray  # (n_centers,)
-    blocks: IntArray  # (n_centers, blocks of each)
+    centers: IntArray  # (n_runs,)
+    runs: IntArray  # (n_runs,)
+    atoms: IntArray  # (n_runs, atoms of each)
 
 
 def _block_groups(layout: Layout, primes: Derivatives) -> dict[int, list[_Group]]:
-    """Sort the blocks into groups, listed for each pair of species s * n_elements + t."""
+    """Sort the runs into groups, listed for each pair of species s * n_elements + t."""
     n_elements = len(layout.elements)
-    atoms = np.repeat(np.arange(layout.n_atoms), np.diff(primes.center_blocks))
-    runs = atoms * n_elements + layout.species[primes.block_atoms]  # by center and moved species
-    order = np.argsort(runs, kind="stable")
-    kinds, first, counts = np.unique(runs[order], return_index=True, return_counts=True)
-    centers = kinds // n_elements
-    pairs = layout.species[centers] * n_elements + kinds % n_elements
+    counts = np.diff(primes.atom_starts)
+    runs = np.flatnonzero(counts)
+    counts = counts[runs]
+    pairs = layout.species[runs // n_elements] * n_elements + runs % n_elements
     groups: dict[int, list[_Group]] = {}
     for pair in np.unique(pairs):
         for count in np.unique(counts[pairs == pair]):
-            members = np.flatnonzero((pairs == pair) & (counts == count))
-            blocks = order[first[members, None] + np.arange(count)]
-            groups.setdefault(int(pair), []).append(_Group(centers[members], blocks))
+            members = runs[(pairs == pair) & (counts == count)]
+            atoms = primes.atoms[primes.atom_starts[members, None] + np.arange(count)]
+            groups.setdefault(int(pair), []).append(_Group(members // n_elements, members, atoms))
     return groups
 
 
-def _gather(values: FloatArray, starts: IntArray, size: int, device: Any) -> Tensor:
+def _gather(values: RealArray, starts: IntArray, size: int, device: Any) -> Tensor:
     """Copy pieces of one size, which begin at starts, to the device one after the other."""
     result = torch.empty((len(starts), size), dtype=_FLOAT, device=device)
     step = max(1, _CHUNK // size)
     for begin in range(0, len(starts), step):
         chosen = starts[begin : begin + step, None] + np.arange(size)
-        result[begin : begin + step] = torch.from_numpy(values[chosen])
+        result[begin : begin + step] = torch.from_numpy(values[chosen])  # to double precision
     return result.reshape(-1)  # (piece, number) -> (piece * number,)
 
 

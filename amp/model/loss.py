@@ -13,7 +13,8 @@ from amp.core.errors import ConvergenceOccurred, IterationLimitReached, Paramete
 from amp.core.fingerprints import Fingerprints
 from amp.core.logs import now
 from amp.core.typing import FloatArray
-from amp.model._loss_terms import Coefficients, Evaluator, LossTerms, NumpyEvaluator, References
+from amp.model._force_terms import Coefficients, References
+from amp.model._loss_terms import Evaluator, LossTerms, NumpyEvaluator
 from amp.model._settings import truth
 from amp.model.base import Model
 
@@ -201,7 +202,7 @@ class LossFunction:
         coefficients = Coefficients(
             energy=self.energy_coefficient,
             force=0.0 if primes is None else self.force_coefficient,
-            stress=0.0 if primes is None or primes.strain is None else self.stress_coefficient,
+            stress=self.stress_coefficient if primes is not None and primes.has_strain else 0.0,
             overfit=self.overfit,
         )
         self._evaluator = _evaluator(model, fingerprints, references, coefficients, threads)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from ase import Atoms
 
-from amp.core.fingerprints import Fingerprints
+from amp.core.fingerprints import Derivatives, Fingerprints
 from amp.core.neighbors import neighbor_pairs
 from amp.core.typing import FloatArray
 
@@ -28,19 +28,17 @@ def dense_derivatives(fingerprints: Fingerprints) -> FloatArray:
         d value / d position (1/Å), the flat fingerprints first.
     """
     layout, stored = fingerprints.layout, fingerprints.derivatives
-    assert stored is not None
+    assert isinstance(stored, Derivatives)
     dense = np.zeros((layout.size, layout.n_atoms, 3))
     n_elements = len(layout.elements)
-    for center in range(layout.n_atoms):
-        s = int(layout.species[center])
-        for b in range(int(stored.center_blocks[center]), int(stored.center_blocks[center + 1])):
-            atom = int(stored.block_atoms[b])
-            kind = s * n_elements + int(layout.species[atom])
-            slots = stored.slots[stored.slot_starts[kind] : stored.slot_starts[kind + 1]]
-            block = stored.values[stored.block_starts[b] : stored.block_starts[b + 1]]
-            rows = layout.starts[center] + slots
-            dense[rows, atom] += block.reshape(3, -1).T
-            dense[rows, center] -= block.reshape(3, -1).T
+    for run in range(layout.n_atoms * n_elements):
+        center, t = divmod(run, n_elements)
+        kind = int(layout.species[center]) * n_elements + t
+        slots = stored.slots[stored.slot_starts[kind] : stored.slot_starts[kind + 1]]
+        rows = layout.starts[center] + slots
+        for atom, block in zip(*stored.run(run), strict=True):
+            dense[rows, atom] += block.T
+            dense[rows, center] -= block.T
     return dense
 
 
@@ -58,7 +56,7 @@ def dense_strain_derivatives(fingerprints: Fingerprints) -> FloatArray:
         d value / d strain, order xx yy zz yz xz xy.
     """
     layout, stored = fingerprints.layout, fingerprints.derivatives
-    assert stored is not None
+    assert isinstance(stored, Derivatives)
     assert stored.strain is not None
     dense = np.empty((layout.size, 6))
     for atom in range(layout.n_atoms):

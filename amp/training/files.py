@@ -40,6 +40,11 @@ class RunFiles:
         return self._name("-checkpoint.amp")
 
     @property
+    def derivatives(self) -> str:
+        """Derivatives of the fingerprints, if they are kept on disk, while a training runs."""
+        return self._name("-derivatives.bin")
+
+    @property
     def trained(self) -> str:
         """Potential of a training that converged."""
         return self._name(".amp")
@@ -95,7 +100,8 @@ class RunFiles:
             file.unlink(missing_ok=True)
 
     def remove_leftovers(self) -> None:
-        """Remove what a killed run left half written; only while the label is held."""
+        """Remove what a killed run left behind; only while the label is held."""
+        Path(self.derivatives).unlink(missing_ok=True)
         for name in (self.initial, self.checkpoint, self.trained, self.untrained):
             path = Path(name)
             for leftover in path.parent.glob(f".{glob.escape(path.name[:100])}.*.tmp"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from amp.core.errors import (
 from amp.core.fingerprints import Fingerprints
 from amp.core.images import hash_images, image_places, validate_images
 from amp.core.logs import Logger, status, version_header
+from amp.core.storage import Storage
 from amp.model.loss import LossTerms, References, check_device
 from amp.training._lock import hold
 from amp.training.checkpoint import (
@@ -56,7 +57,13 @@ class TrainingSet:
     demand: Demand
 
 
-def prepare(descriptor: Any, model: Any, images: Any, log: Log | None = None) -> TrainingSet:
+def prepare(
+    descriptor: Any,
+    model: Any,
+    images: Any,
+    log: Log | None = None,
+    storage: Storage | None = None,
+) -> TrainingSet:
     """Hash and check images, compute fingerprints, and initialize the model.
 
     Parameters
@@ -68,6 +75,8 @@ def prepare(descriptor: Any, model: Any, images: Any, log: Log | None = None) ->
         See `amp.core.images.hash_images`.
     log : callable, optional
         Takes lines of text.
+    storage : Storage, optional
+        How derivatives are kept; float64 in memory if not given.
 
     Returns
     -------
@@ -77,9 +86,12 @@ def prepare(descriptor: Any, model: Any, images: Any, log: Log | None = None) ->
     ------
     ImageError, ConflictingImagesError, MissingDataError, UnsupportedElementError
         If images cannot be trained on; the messages name all of them.
+    InsufficientMemoryError
+        If derivatives do not fit in any of the ways given.
     """
     say: Log = log or logging.getLogger(__name__).info
-    return _compute(descriptor, model, _gather(descriptor, model, images, say), say)
+    gathered = _gather(descriptor, model, images, say)
+    return _compute(descriptor, model, gathered, storage or Storage(limited=False))
 
 
 def train(
@@ -90,6 +102,8 @@ def train(
     overwrite: bool = False,
     keep_log: bool = True,
     threads: int | None = None,
+    derivatives: str = "auto",
+    memory: int | str | None = None,
 ) -> LossTerms:
     """Train a model, writing the files of the run.
 
@@ -108,6 +122,11 @@ def train(
         Write the log file.
     threads : int, optional
         Threads for the loss; the usable cores by default.
+    derivatives : {'auto', 'float64', 'float32', 'recomputed', 'disk'}
+        How derivatives of the fingerprints are kept, see `amp.core.storage.Storage`; 'auto' takes
+        the first of the first three that fits in memory.
+    memory : int or str, optional
+        Most memory for them, in bytes or as '8 GB'; what is free, less a margin, by default.
 
     Returns
     -------
@@ -119,7 +138,10 @@ def train(
     TrainingConvergenceError
         If the criteria of convergence were not met; the best parameters are kept and saved.
     ParameterError
-        Before any work, if the model's loss function or regressor is of a wrong kind.
+        Before any work, if the model's loss function or regressor is of a wrong kind, or
+        derivatives or memory make no sense.
+    InsufficientMemoryError
+        Before any fingerprints, if derivatives do not fit.
     LabelInUseError
         Before any work, if another training with this label is running.
     OutputExistsError, OutputWriteError
@@ -130,6 +152,7 @@ def train(
     check_device(model.device)
     check_loss(model.lossfunction)
     regressor = make_regressor(model.regressor)
+    storage = Storage.of(derivatives, memory, files.derivatives, only_stored=bool(model.device))
     files.make_folder()
     with hold(files.running), _open_files(files, overwrite, keep_log) as log:
         for line in version_header():
@@ -139,7 +162,7 @@ def train(
         if overwrite:  # only now, when the images are known to be good
             files.remove_checkpoints()
         checkpoint = read_checkpoint(files.latest_checkpoint(), identity)
-        data = _compute(descriptor, model, gathered, log)
+        data = _compute(descriptor, model, gathered, storage)
         if checkpoint is None:
             write_potential(files.initial, descriptor, model)
             log(f"Initial parameters: {files.initial}")
@@ -203,14 +226,13 @@ def _settle_elements(descriptor: Any, images: Mapping[str, Atoms]) -> None:
         raise UnsupportedElementError(f"{error} Images: {'; '.join(reports)}.") from error
 
 
-def _compute(descriptor: Any, model: Any, gathered: _Gathered, say: Log) -> TrainingSet:
+def _compute(descriptor: Any, model: Any, gathered: _Gathered, storage: Storage) -> TrainingSet:
     """Compute fingerprints and initialize the model."""
     demand = gathered.demand
+    derivatives = storage if demand.forces or demand.stress else False
     fingerprints = descriptor.fingerprint_images(
-        gathered.images, derivatives=demand.forces or demand.stress, strain=demand.stress
+        gathered.images, derivatives=derivatives, strain=demand.stress
     )
-    if fingerprints.derivatives is not None:
-        say(f"Derivatives take {fingerprints.derivatives.nbytes / 2**20:.1f} MiB.")
     model.initialize(fingerprints, gathered.references.energies)
     return TrainingSet(gathered.images, fingerprints, gathered.references, demand)
 
@@ -386,7 +408,11 @@ def _open_files(files: RunFiles, overwrite: bool, keep_log: bool) -> Iterator[Lo
     files.prepare(overwrite)
     files.remove_leftovers()
     with _log(files, overwrite) if keep_log else _no_log() as log:
-        yield log
+        try:
+            yield log
+        finally:
+            with suppress(OSError):  # where it cannot go yet, the next run removes it
+                os.unlink(files.derivatives)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ BUILT_IN = {
     "UnsupportedElementError": ValueError,
     "ConflictingImagesError": ValueError,
     "ParameterError": ValueError,
+    "InsufficientMemoryError": MemoryError,
     "AmpFileError": ValueError,
     "OutputExistsError": FileExistsError,
     "CheckpointMismatchError": ValueError,

@@ -198,7 +198,7 @@ def test_atom_alone_in_a_small_cell_sees_its_own_images_and_feels_no_force_from_
     atoms = bulk("Cu", a=3.6)
     result = descriptor.fingerprint_images({"a": atoms}, derivatives=True)
     assert (result.values[:4] > 1.0).all()
-    assert len(result.derivatives.block_atoms) == 0
+    assert len(result.derivatives.atoms) == 0
 
 
 # -- settings ----------------------------------------------------------------------------------

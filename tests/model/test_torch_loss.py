@@ -18,7 +18,8 @@ from amp import Amp
 from amp.core.errors import ParameterError, TrainingConvergenceError
 from amp.descriptor.gaussian import Gaussian
 from amp.model import LossFunction
-from amp.model._loss_terms import Coefficients, LossTerms, NumpyEvaluator, References
+from amp.model._force_terms import Coefficients, References
+from amp.model._loss_terms import LossTerms, NumpyEvaluator
 from amp.model.activations import activations
 from amp.model.neuralnetwork import NeuralNetwork
 from amp.regression import Regressor
