@@ -7,6 +7,7 @@ than twice as large and stays so when it is measured again.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ CALIBRATED = {
     "hashing over arithmetic": 1.0,
     "calculator over copying atoms": 1.0,
     "4096 atoms over 512, each": 1.0,
+    "first forces over importing numba": 1.0,
 }
 ATTEMPTS = 3
 REPEATS = 5
@@ -185,3 +187,18 @@ def new_processes() -> Iterator[Check]:
             yield Check(f"functions compiled by a second process ({what})",
                         second["compilations"], 0)  # fmt: skip
             yield Check(f"torch imported ({what})", int(second["torch"]), 0)
+        yield settle("first forces over importing numba", lambda: first_over_import(here))
+
+
+def first_over_import(here: Installation) -> float:
+    """Give the ratio of two new processes: one computes forces, one imports numba."""
+    times = alternate({"forces": lambda: here.first()["seconds"], "import": import_numba}, 3)
+    return min(times["forces"]) / min(times["import"])
+
+
+def import_numba() -> float:
+    """Give the processor time of a new process that imports numba (s)."""
+    code = "import time, numba; print(time.process_time())"
+    return float(
+        subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True).stdout
+    )

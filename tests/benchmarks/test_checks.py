@@ -1,6 +1,7 @@
 """The short benchmark fails on lost speed, and on nothing that passes."""
 
 import json
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -67,11 +68,12 @@ def test_when_all_holds_the_status_is_0(checks, monkeypatch, capsys):
 def test_every_ratio_is_calibrated(module, monkeypatch):
     checks = module("_checks")
     for name in ("made_slabs", "hash_images", "silicon", "copper_40", "training_set", "md_step"):
-        monkeypatch.setattr(checks, name, pytest.importorskip("unittest.mock").MagicMock())
+        monkeypatch.setattr(checks, name, MagicMock())
     for name in ("silicon", "copper_40", "training_set"):
         getattr(checks, name).return_value = (checks.made_slabs(), checks.made_slabs())
     monkeypatch.setattr(checks, "mover", lambda atoms: None)
-    assert {name for name, _ in checks.ratios()} == set(checks.CALIBRATED)
+    in_new_processes = {"first forces over importing numba"}
+    assert {name for name, _ in checks.ratios()} | in_new_processes == set(checks.CALIBRATED)
 
 
 def test_a_step_keeps_the_neighbor_list_unless_it_is_to_be_fresh(module):
