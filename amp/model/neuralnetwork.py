@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ __all__ = ["NeuralNetwork", "NodePlot", "get_overfit_mask"]
 
 logger = logging.getLogger(__name__)
 
+_BLOCK = 1024  # atoms evaluated together: few enough that all they need stays in the cache
 _VERSION = "2015.12"  # what Amp 1.0.1 wrote and its scripts may ask for
 
 
@@ -333,7 +334,7 @@ class NeuralNetwork:
                 functions=self._functions(len(weights[element])),
                 output_scaling=scalings[element],
             )
-            energies[atoms], layout.matrix(slopes, s)[:] = part.run(fingerprints.of_element(s))
+            energies[atoms] = part.run(fingerprints.of_element(s), layout.matrix(slopes, s))
             parts.append(part)
         sizes = {e: sum(w.size for w in weights[e]) for e in self.elements}
         return NetworkEvaluation(energies, slopes, fingerprints, parts, sizes)
@@ -442,6 +443,12 @@ def _widths(weights: Mapping[int, FloatArray]) -> str:
     return "-".join(str(n) for n in (len(layers[0]) - 1, *(w.shape[1] for w in layers)))
 
 
+def _blocks(n_atoms: int) -> Iterator[slice]:
+    """Cut atoms into blocks."""
+    for first in range(0, n_atoms, _BLOCK):
+        yield slice(first, min(first + _BLOCK, n_atoms))
+
+
 @dataclass(slots=True)
 class _ElementPart:
     """The network of one element, evaluated on all its atoms."""
@@ -452,33 +459,45 @@ class _ElementPart:
     weights: list[FloatArray]
     functions: list[Activation]
     output_scaling: tuple[float, float]  # intercept, slope
-    state: _network.Pass | None = None
+    states: list[_network.Pass] = field(default_factory=list)  # block by block
 
-    def run(self, fingerprints: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Give atomic energies (n,) and dE/dG (n, n_functions)."""
+    def run(self, fingerprints: FloatArray, slopes: FloatArray) -> FloatArray:
+        """Give atomic energies (n,), and fill dE/dG (n, n_functions)."""
         intercept, slope = self.output_scaling
         weights = self._folded()
-        self.state = _network.forward(fingerprints, weights, self.functions)
-        return (
-            intercept + slope * self.state.output,
-            slope * _network.input_slopes(self.state, weights),
-        )
+        energies = np.empty(len(fingerprints))
+        for block in _blocks(len(fingerprints)):
+            state = _network.forward(fingerprints[block], weights, self.functions)
+            energies[block] = intercept + slope * state.output
+            np.multiply(slope, _network.input_slopes(state, weights), out=slopes[block])
+            self.states.append(state)
+        return energies
 
     def gradient(
         self, energy_bar: FloatArray, tangent: FloatArray | None
     ) -> tuple[list[FloatArray], tuple[float, float]]:
         """Give the gradients in weights and in (intercept, slope)."""
-        assert self.state is not None
-        slope = self.output_scaling[1]
-        gradients, dot = _network.parameter_gradient(
-            self.state, self._folded(), slope * energy_bar, tangent, slope
-        )
+        slope, weights = self.output_scaling[1], self._folded()
+        gradients, in_slope = [np.zeros_like(w) for w in weights], 0.0
+        for block, state in zip(_blocks(len(energy_bar)), self.states, strict=True):
+            rows = None if tangent is None else tangent[block]
+            parts, dot = _network.parameter_gradient(
+                state, weights, slope * energy_bar[block], rows, slope
+            )
+            for total, part in zip(gradients, parts, strict=True):
+                total += part
+            in_slope += float(energy_bar[block] @ state.output + dot.sum())
         # Undo the folding: W' = diag(scale) W and b' = b + shift W.
         scale, shift = self.scaling
         first = gradients[0]
         first[:-1] = scale[:, None] * first[:-1] + shift[:, None] * first[-1]
-        in_slope = float(energy_bar @ self.state.output + dot.sum())
         return gradients, (float(energy_bar.sum()), in_slope)
+
+    def layers(self) -> list[FloatArray]:
+        """Give what each layer's nodes put out, (n, n_nodes)."""
+        # What enters a layer is what the layer before it gave.
+        blocks = ([*state.inputs[1:], state.output[:, None]] for state in self.states)
+        return [np.concatenate(layer) for layer in zip(*blocks, strict=True)]
 
     def _folded(self) -> list[FloatArray]:
         """Give the weights with the fingerprint scaling folded into the first layer."""

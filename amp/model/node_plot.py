@@ -62,9 +62,7 @@ class NodePlot:
         found: dict[str, dict[int, FloatArray]] = {}
         for part in evaluation.parts:
             if len(part.atoms):
-                # What enters a layer is what the layer before it gave.
-                layers = [*part.state.inputs[1:], part.state.output[:, None]]
-                found[part.element] = dict(enumerate(layers, 1))
+                found[part.element] = dict(enumerate(part.layers(), 1))
         return found
 
     def plot(
