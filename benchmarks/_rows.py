@@ -22,6 +22,7 @@ __all__ = [
     "about",
     "alternate",
     "last_cache",
+    "reader",
     "reading_times",
     "table_head",
     "table_line",
@@ -130,15 +131,19 @@ def alternate(
     return times
 
 
-def reading_times(n_bytes: int, repeats: int = 9, dtype: type = np.float64) -> list[float]:
-    """Time reading an array once in one thread (s): its product with itself, run after run.
+def reader(n_bytes: int) -> tuple[Work, float]:
+    """Make a work that reads an array once, and the factor that makes its time that of `n_bytes`.
 
-    The array is made larger than any cache; the times are scaled to `n_bytes`.
+    The array is larger than any cache. Its product with itself is as fast as any other reading.
     """
-    size = max(n_bytes, 4 * last_cache())
-    array = np.ones(size // np.dtype(dtype).itemsize, dtype=dtype)
-    times = alternate({"read": lambda: np.dot(array, array)}, repeats)["read"]
-    return [seconds * n_bytes / array.nbytes for seconds in times]
+    array = np.ones(max(n_bytes, 4 * last_cache()) // 8)
+    return lambda: np.dot(array, array), n_bytes / array.nbytes
+
+
+def reading_times(n_bytes: int, repeats: int = 9) -> list[float]:
+    """Time reading so much memory once in one thread (s), run after run."""
+    read, factor = reader(n_bytes)
+    return [factor * seconds for seconds in alternate({"read": read}, repeats)["read"]]
 
 
 def last_cache() -> int:

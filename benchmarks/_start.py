@@ -41,23 +41,34 @@ class Installation:
 
     def first(self, what: str = "predict") -> dict[str, Any]:
         """Let a new process predict or train, and tell what it took (wall time added, s)."""
+        start = time.perf_counter()
+        said = self.python(str(SCRIPT), what, *map(str, self.inputs))
+        wall = time.perf_counter() - start
+        answer = json.loads(said.splitlines()[-1])
+        assert Path(answer["package"]).parent == self.package
+        return {**answer, "wall": wall}
+
+    def python(self, *arguments: str) -> str:
+        """Run this Python with the package, and give what it prints.
+
+        Raises
+        ------
+        RuntimeError
+            If it fails.
+        """
         environment = {
             **{name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"},
             "PYTHONPATH": str(self.package.parent),
             **self.environment,
         }
-        start = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, str(SCRIPT), what, *map(str, self.inputs)],
-            env=environment, capture_output=True, text=True, check=False,
+            [sys.executable, *arguments], env=environment, capture_output=True, text=True,
+            check=False, cwd=self.package.parent,  # -c imports from there before all others
             preexec_fn=obey_permissions if is_root() else None,
         )  # fmt: skip
-        wall = time.perf_counter() - start
         if done.returncode:
-            raise RuntimeError(f"A new process failed to {what}:\n{done.stderr}")
-        answer = json.loads(done.stdout.splitlines()[-1])
-        assert Path(answer["package"]).parent == self.package
-        return {**answer, "wall": wall}
+            raise RuntimeError(f"A new process failed:\n{done.stderr}")
+        return done.stdout
 
 
 @contextmanager

@@ -25,6 +25,20 @@ def test_the_first_forces_of_a_process_take_no_more_than_three_seconds(start, tm
     assert min(here.first()["seconds"] for _ in range(3)) < 3.0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="root must give its powers up")
+@pytest.mark.xfail(reason="numba refuses functions whose machine code it can keep nowhere")
+def test_kernels_can_be_imported_where_nothing_can_be_written(start, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    with start.read_only_copy(tmp_path) as package:
+        home.chmod(0o555)
+        folders = {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache")}
+        installed = start.Installation(tmp_path, package, **folders)
+        for module in ("core._neighbor_kernels", "descriptor._kernels", "model._kernels"):
+            installed.python("-c", f"import amp.{module}")
+    assert not list(home.iterdir())
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="root must give its powers up")
 def test_a_read_only_package_keeps_its_kernels_in_the_users_cache(start, tmp_path):
