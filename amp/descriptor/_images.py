@@ -38,7 +38,9 @@ def fingerprint_images(
     storage = derivatives if isinstance(derivatives, Storage) else None
     budget = None if storage is None else storage.budget()
     plan = descriptor._ready().plan
-    neighbors, species = _neighbors(descriptor, images, budget)
+    # Stored derivatives take more than the neighbors, which go as these come.
+    limit = budget if storage is not None and "recomputed" in storage.ways else None
+    neighbors, species = _neighbors(descriptor, images, limit)
     _warn_of_loners(descriptor, neighbors, species)
     image_starts = np.concatenate([[0], np.cumsum([len(s) for s in species])]).astype(np.int64)
     layout = flat_layout(descriptor.elements, plan.lengths, np.concatenate(species), image_starts)

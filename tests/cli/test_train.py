@@ -138,3 +138,18 @@ def test_a_configuration_that_makes_no_sense_is_told(text, message, working_fold
     (working_folder / "config.json").write_text(text)
     assert main(["train", "a.xyz", "--config", "config.json"]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_derivatives_are_kept_as_the_options_say(files, working_folder, capsys):
+    argv = ["train", str(files.images), "--maxiter", "1", *QUICK]
+    for option, text in (
+        (["--derivatives", "recomputed"], "Chosen: recomputed, as asked for"),
+        (["--memory", "10kB"], "Chosen: recomputed, the first of these that fits"),
+        ([], "Chosen: float64, the first of these that fits"),
+    ):
+        assert main([*argv, "--overwrite", *option]) == 2
+        assert text in (working_folder / "amp-log.txt").read_text()
+    assert main([*argv, "--overwrite", "--memory", "much"]) == 1
+    assert "such as '8 GB'" in capsys.readouterr().err
+    assert main([*argv, "--overwrite", "--memory", "1 kB"]) == 1
+    assert "fewer images" in capsys.readouterr().err
