@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import statistics
 import tempfile
@@ -152,6 +153,10 @@ def molecular_dynamics(bench: Bench) -> Iterator[Row]:
             "list": lambda atoms=atoms, calc=calc: neighbor_pairs(atoms, calc.descriptor.cutoff),
             "kept list": lambda atoms=atoms, kept=kept: kept.update(atoms),
         }
+        single = None
+        if "dtype" in inspect.signature(Amp).parameters:
+            single = Amp(calc.descriptor, calc.model, dtype="float32")
+            works["single"] = md_step(atoms.copy(), single)
         with one_core():
             times = alternate(works, bench.repeats)
             limit = 1e6 * read_once(touched) / n
@@ -159,9 +164,19 @@ def molecular_dynamics(bench: Bench) -> Iterator[Row]:
         unit = "µs/atom"
         yield Row(f"md_{name}", f"MD step, {what}", unit, per_atom["reused"], limit=limit,
                   goals=[Goal("ours", goal)])  # fmt: skip
+        if single is not None:
+            yield Row(f"md_float32_{name}", "  in single precision", unit, per_atom["single"],
+                      note=deviation(atoms, calc, single))  # fmt: skip
         yield Row(f"md_fresh_{name}", "  with a fresh neighbor list", unit, per_atom["fresh"])
         yield Row(f"list_{name}", "  neighbor list, fresh", unit, per_atom["list"])
         yield Row(f"kept_list_{name}", "  neighbor list, reused", unit, per_atom["kept list"])
+
+
+def deviation(atoms: Atoms, exact: Amp, other: Amp) -> str:
+    """Tell how far energies and forces of a calculator are from those of another."""
+    energy = abs(other.get_potential_energy(atoms) - exact.get_potential_energy(atoms))
+    forces = np.abs(other.get_forces(atoms) - exact.get_forces(atoms)).max()
+    return f"off by {energy / len(atoms):.0e} eV/atom, {forces:.0e} eV/Å at most"
 
 
 def sizes(bench: Bench) -> Iterator[Row]:
@@ -316,41 +331,29 @@ def larger_than_caches(images: list[Atoms]) -> list[Atoms]:
 
 def threads(bench: Bench) -> Iterator[Row]:
     """Time two threads against one, by the clock."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    if len(cores) < 2:
+    if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) < 2:
         return
-    images = bench.slabs
-    model, data = training_set(images, (20, 20))
-    vector = model.vector
-    attach = model.lossfunction.attach
-
-    def evaluate() -> None:
-        model.lossfunction.evaluate(vector, True)
-
-    for what, name, one, two in [
-        ("loss and gradient", "loss",
-         (lambda: attach(model, data.fingerprints, data.references, threads=1)),
-         (lambda: attach(model, data.fingerprints, data.references, threads=2))),
-    ]:  # fmt: skip
-        yield speedup(bench, what, name, evaluate, one, two)
+    if "threads" in inspect.signature(Amp).parameters:
+        works = {}
+        for n_threads in (1, 2):
+            atoms, calc = silicon((8, 8, 8))
+            shared = Amp(calc.descriptor, calc.model, threads=n_threads)
+            works[n_threads] = md_step(atoms, shared)
+        yield speedup(bench, "md", "MD step, 4096 Si", works[1], works[2])
+    model, data = training_set(bench.slabs, (20, 20))
+    works = {}
+    for n_threads in (1, 2):
+        function = LossFunction(raise_ConvergenceOccurred=False, log_losses=False)
+        function.attach(model, data.fingerprints, data.references, threads=n_threads)
+        works[n_threads] = partial(function.evaluate, model.vector, True)
+    yield speedup(bench, "loss", "loss and gradient, net 20-20", works[1], works[2])
 
 
 def speedup(
-    bench: Bench, what: str, name: str, work: Callable[[], None],
-    one: Callable[[], None], two: Callable[[], None],
-) -> Row:  # fmt: skip
+    bench: Bench, name: str, what: str, one: Callable[[], object], two: Callable[[], object]
+) -> Row:
     """Time a work in one thread and in two, in turn."""
-
-    def timed(set_up: Callable[[], None]) -> Callable[[], float]:
-        def run() -> float:
-            set_up()
-            start = time.perf_counter()
-            work()
-            return time.perf_counter() - start
-
-        return run
-
-    times = alternate({"one": timed(one), "two": timed(two)}, bench.repeats)
+    times = alternate({"one": one, "two": two}, bench.repeats, clock=time.perf_counter)
     ratios = [a / b for a, b in zip(times["one"], times["two"], strict=True)]
     return Row(f"threads_{name}", f"two threads over one, {what}", "x", ratios,
                goals=[Goal("at least", 1.8)])  # fmt: skip

@@ -72,6 +72,7 @@ def test_every_ratio_is_calibrated(module, monkeypatch):
     for name in ("silicon", "copper_40", "training_set"):
         getattr(checks, name).return_value = (checks.made_slabs(), checks.made_slabs())
     monkeypatch.setattr(checks, "mover", lambda atoms: None)
+    monkeypatch.setattr(checks, "reader", lambda n_bytes: (lambda: None, 1.0))
     in_new_processes = {"first forces over importing numba"}
     assert {name for name, _ in checks.ratios()} | in_new_processes == set(checks.CALIBRATED)
 

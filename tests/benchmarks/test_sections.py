@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-FAST = ("hashing", "derivatives", "loss", "storage", "overhead", "sizes")
+FAST = ("hashing", "derivatives", "loss", "storage", "overhead", "sizes", "threads")
 
 
 @pytest.fixture
@@ -28,7 +28,8 @@ def bench(sections, module):
 @pytest.mark.parametrize("name", FAST)
 def test_a_section_gives_rows_that_can_be_told_apart(sections, bench, module, name):
     rows = list(sections.SECTIONS[name](bench))
-    assert len({row.name for row in rows}) == len(rows) > 0
+    assert len({row.name for row in rows}) == len(rows)
+    assert rows or name == "threads"  # of which there may be none
     assert all(np.isfinite(row.ours).all() for row in rows)
     assert all(module("_rows").table_line(row) for row in rows)
 
