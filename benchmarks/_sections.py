@@ -136,40 +136,41 @@ def memory(bench: Bench) -> Iterator[Row]:
 
 def molecular_dynamics(bench: Bench) -> Iterator[Row]:
     """Time MD steps, and the neighbor list alone."""
-    # silicon first: it needs no file
-    workloads = {
-        "si_512": ("512 Si, 27 functions, net 24-24", lambda: silicon((4, 4, 4)), 20.0),
-        "water_1080": ("1080 H2O atoms, n2p2's potential", water, 60.0),
+    what = "512 Si, 27 functions, net 24-24"  # first, as it needs no file
+    yield from md_rows(bench, "si_512", what, *silicon((4, 4, 4)), goal=20.0)
+    yield from md_rows(bench, "water_1080", "1080 H2O atoms, n2p2's potential", *water(), goal=60.0)
+
+
+def md_rows(
+    bench: Bench, name: str, what: str, atoms: Atoms, calc: Amp, goal: float
+) -> Iterator[Row]:
+    """Time one potential: steps, with a fresh neighbor list, and the list alone."""
+    cutoff = calc.descriptor.cutoff
+    works = {
+        "reused": md_step(atoms.copy(), calc),
+        "fresh": md_step(atoms.copy(), Amp(calc.descriptor, calc.model), fresh=True),
+        "list": partial(neighbor_pairs, atoms, cutoff),
+        "kept list": partial(NeighborList(cutoff).update, atoms),
     }
-    for name, (what, make, goal) in workloads.items():
-        atoms, calc = make()
-        n = len(atoms)
-        pairs = neighbor_pairs(atoms, calc.descriptor.cutoff)
-        touched = sum(array.nbytes for array in (pairs.second, pairs.vectors, pairs.distances))
-        kept = NeighborList(calc.descriptor.cutoff)
-        works = {
-            "reused": md_step(atoms.copy(), calc),
-            "fresh": md_step(atoms.copy(), Amp(calc.descriptor, calc.model), fresh=True),
-            "list": lambda atoms=atoms, calc=calc: neighbor_pairs(atoms, calc.descriptor.cutoff),
-            "kept list": lambda atoms=atoms, kept=kept: kept.update(atoms),
-        }
-        single = None
-        if "dtype" in inspect.signature(Amp).parameters:
-            single = Amp(calc.descriptor, calc.model, dtype="float32")
-            works["single"] = md_step(atoms.copy(), single)
-        with one_core():
-            times = alternate(works, bench.repeats)
-            limit = 1e6 * read_once(touched) / n
-        per_atom = {key: scaled(value, 1e6 / n) for key, value in times.items()}
-        unit = "µs/atom"
-        yield Row(f"md_{name}", f"MD step, {what}", unit, per_atom["reused"], limit=limit,
-                  goals=[Goal("ours", goal)])  # fmt: skip
-        if single is not None:
-            yield Row(f"md_float32_{name}", "  in single precision", unit, per_atom["single"],
-                      note=deviation(atoms, calc, single))  # fmt: skip
-        yield Row(f"md_fresh_{name}", "  with a fresh neighbor list", unit, per_atom["fresh"])
-        yield Row(f"list_{name}", "  neighbor list, fresh", unit, per_atom["list"])
-        yield Row(f"kept_list_{name}", "  neighbor list, reused", unit, per_atom["kept list"])
+    single = None
+    if "dtype" in inspect.signature(Amp).parameters:
+        single = Amp(calc.descriptor, calc.model, dtype="float32")
+        works["single"] = md_step(atoms.copy(), single)
+    pairs = neighbor_pairs(atoms, cutoff)
+    touched = sum(array.nbytes for array in (pairs.second, pairs.vectors, pairs.distances))
+    factor, unit = 1e6 / len(atoms), "µs/atom"
+    with one_core():
+        times = alternate(works, bench.repeats)
+        limit = factor * read_once(touched)
+    per_atom = {key: scaled(value, factor) for key, value in times.items()}
+    yield Row(f"md_{name}", f"MD step, {what}", unit, per_atom["reused"], limit=limit,
+              goals=[Goal("ours", goal)])  # fmt: skip
+    if single is not None:
+        yield Row(f"md_float32_{name}", "  in single precision", unit, per_atom["single"],
+                  note=deviation(atoms, calc, single))  # fmt: skip
+    yield Row(f"md_fresh_{name}", "  with a fresh neighbor list", unit, per_atom["fresh"])
+    yield Row(f"list_{name}", "  neighbor list, fresh", unit, per_atom["list"])
+    yield Row(f"kept_list_{name}", "  neighbor list, reused", unit, per_atom["kept list"])
 
 
 def deviation(atoms: Atoms, exact: Amp, other: Amp) -> str:
