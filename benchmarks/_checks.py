@@ -32,7 +32,7 @@ __all__ = ["CALIBRATED", "Check", "main", "settle"]
 
 # x86-64, AVX-512, 2 cores, one of them kept busy by others
 CALIBRATED = {
-    "loss over reading": 8.0,
+    "loss over reading": 5.0,
     "derivatives over arithmetic": 17.0,
     "MD step over arithmetic": 3.2,
     "neighbor list over arithmetic": 0.27,

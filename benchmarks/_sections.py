@@ -186,8 +186,9 @@ def sizes(bench: Bench) -> Iterator[Row]:
     for repeat in SIZES:
         atoms, calc = silicon(repeat)
         n = len(atoms)
+        repeats = max(3, bench.repeats * 4096 // n)  # about as long for every size
         with one_core():
-            times = alternate({"step": md_step(atoms, calc)}, min(bench.repeats, 3 + 20000 // n))
+            times = alternate({"step": md_step(atoms, calc)}, repeats)
         per_atom = scaled(times["step"], 1e6 / n)
         medians.append(statistics.median(per_atom))
         yield Row(f"size_{n}", f"MD step, {n} Si", "µs/atom", per_atom)
