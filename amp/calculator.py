@@ -184,8 +184,8 @@ class Amp(Calculator):
             'auto' in memory as float64 if that fits, otherwise as float32, otherwise not at all:
             they are computed again in each step. 'disk' keeps them in a file beside the label.
         memory : int or str, optional
-            Most memory that they may take, in bytes or such as '8 GB'; by default what is free,
-            less a margin.
+            Most memory that they and neighbors may take, in bytes or as '8 GB'; by default what is
+            free, less a margin.
 
         Raises
         ------

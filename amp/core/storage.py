@@ -33,7 +33,7 @@ class Storage:
     """
 
     ways: tuple[str, ...] = ("float64",)
-    memory: int | None = None  # most bytes that derivatives may take
+    memory: int | None = None  # most bytes that derivatives and neighbors may take
     file: str | None = None  # of `disk`; must not exist
     limited: bool = True  # without `memory`, that which is free is the limit
 
@@ -74,7 +74,7 @@ class Storage:
         return cls(ways, parse_memory(memory), file)
 
     def budget(self) -> int | None:
-        """Give how many bytes derivatives may take; None where there is no telling.
+        """Give how many bytes all of this may take; None where there is no telling.
 
         Of the free memory a margin is left, because other things grow, too.
         """
@@ -99,7 +99,7 @@ class Storage:
             If none fits; the message says what each takes, and what can be done.
         """
         estimate = (
-            f"Derivatives take {format_bytes(needs['float64'])} in float64, "
+            f"Derivatives and neighbors take {format_bytes(needs['float64'])} in float64, "
             f"{format_bytes(needs['float32'])} in float32, "
             f"{format_bytes(needs['recomputed'])} recomputed; "
         )

@@ -38,9 +38,7 @@ def fingerprint_images(
     storage = derivatives if isinstance(derivatives, Storage) else None
     budget = None if storage is None else storage.budget()
     plan = descriptor._ready().plan
-    # Stored derivatives take more than the neighbors, which go as these come.
-    limit = budget if storage is not None and "recomputed" in storage.ways else None
-    neighbors, species = _neighbors(descriptor, images, limit)
+    neighbors, species = _neighbors(descriptor, images, budget)
     _warn_of_loners(descriptor, neighbors, species)
     image_starts = np.concatenate([[0], np.cumsum([len(s) for s in species])]).astype(np.int64)
     layout = flat_layout(descriptor.elements, plan.lengths, np.concatenate(species), image_starts)
@@ -204,8 +202,11 @@ def _lay_out_runs(plan: Plan, layout: Layout, neighbors: list[Neighborhood]) -> 
 
 
 def _needs(runs: Derivatives, recomputed: RecomputedDerivatives, layout: Layout) -> dict[str, int]:
-    """Give the bytes that derivatives take in each way."""
-    indices = runs.nbytes
+    """Give the bytes that derivatives take in each way, and the neighbors with them.
+
+    Neighbors go as stored derivatives come, but what they leave seldom goes back to the system.
+    """
+    indices = recomputed.nbytes + runs.nbytes
     n_strain = 6 * layout.size if recomputed.has_strain else 0
     n_values = int(runs.run_starts[-1])
     return {

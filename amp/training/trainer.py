@@ -126,7 +126,8 @@ def train(
         How derivatives of the fingerprints are kept, see `amp.core.storage.Storage`; 'auto' takes
         the first of the first three that fits in memory.
     memory : int or str, optional
-        Most memory for them, in bytes or as '8 GB'; what is free, less a margin, by default.
+        Most memory for them and for neighbors, in bytes or as '8 GB'; what is free, less a margin,
+        by default.
 
     Returns
     -------
