@@ -342,13 +342,15 @@ def threads(bench: Bench) -> Iterator[Row]:
             shared = Amp(calc.descriptor, calc.model, threads=n_threads)
             works[n_threads] = md_step(atoms, shared)
         yield speedup(bench, "md", "MD step, 4096 Si", works[1], works[2])
-    model, data = training_set(bench.slabs, (20, 20))
-    works = {}
-    for n_threads in (1, 2):
-        function = LossFunction(raise_ConvergenceOccurred=False, log_losses=False)
-        function.attach(model, data.fingerprints, data.references, threads=n_threads)
-        works[n_threads] = partial(function.evaluate, model.vector, True)
-    yield speedup(bench, "loss", "loss and gradient, net 20-20", works[1], works[2])
+    for images in (bench.slabs, larger_than_caches(bench.slabs)):
+        model, data = training_set(images, (20, 20))
+        works = {}
+        for n_threads in (1, 2):
+            function = LossFunction(raise_ConvergenceOccurred=False, log_losses=False)
+            function.attach(model, data.fingerprints, data.references, threads=n_threads)
+            works[n_threads] = partial(function.evaluate, model.vector, True)
+        what = f"loss and gradient, {len(images)} slabs"
+        yield speedup(bench, f"loss_{len(images)}", what, works[1], works[2])
 
 
 def speedup(
