@@ -19,7 +19,7 @@ from amp.core.memory import format_bytes
 from amp.core.neighbors import neighbor_pairs
 from amp.core.storage import Storage, file_array
 from amp.core.typing import FloatArray, IntArray, RealArray
-from amp.descriptor._compiling import told_if_compiled
+from amp.descriptor._evaluation import fill_derivatives, fill_values
 from amp.descriptor._recomputed import Neighborhood, RecomputedDerivatives
 
 if TYPE_CHECKING:
@@ -57,20 +57,13 @@ def fingerprint_images(
 
 def _values(plan: Plan, layout: Layout, neighbors: list[Neighborhood]) -> FloatArray:
     """Compute fingerprints alone."""
-    from amp.descriptor import _kernels
-
     values = np.empty(layout.size)
 
     def fill(i: int) -> None:
-        n, atoms = neighbors[i], layout.atoms_of_image(i)
-        species = layout.species[atoms]
-        _kernels.values(
-            plan, species, n.starts, species[n.second], n.vectors, n.distances,
-            layout.starts[atoms], values,
-        )  # fmt: skip
+        atoms = layout.atoms_of_image(i)
+        fill_values(plan, layout.species[atoms], neighbors[i], layout.starts[atoms], values)
 
-    with told_if_compiled(_kernels.values):
-        fill(0)  # compiles, which threads must not do at once
+    fill(0)  # compiles, which threads must not do at once
     _for_each(fill, range(1, len(neighbors)), "Fingerprints")
     return values
 
@@ -80,7 +73,7 @@ def _fill(
 ) -> FloatArray:
     """Compute fingerprints, and fill the derivatives image by image; neighbors go on the way."""
     from amp.core._fingerprint_kernels import store_runs
-    from amp.descriptor import _kernels
+    from amp.descriptor._derivative_kernels import pair_blocks
 
     values, n_elements = np.empty(layout.size), plan.n_elements
     strain = runs.strain
@@ -88,7 +81,7 @@ def _fill(
     def fill(i: int) -> None:
         n, atoms = neighbors[i], layout.atoms_of_image(i)
         species = layout.species[atoms]
-        center_blocks, block_atoms, block_of_pair = _kernels.pair_blocks(n.starts, n.second)
+        center_blocks, block_atoms, block_of_pair = pair_blocks(n.starts, n.second)
         centers = np.repeat(np.arange(len(species)), np.diff(center_blocks))
         widths = np.diff(plan.slot_starts)[species[centers] * n_elements + species[block_atoms]]
         block_starts = np.concatenate([[0], np.cumsum(3 * widths)]).astype(np.int64)
@@ -96,10 +89,9 @@ def _fill(
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)  # in this image
         own, blocks = np.empty(starts[-1]), np.zeros(block_starts[-1])
         strains = np.empty(0 if strain is None else 6 * starts[-1])
-        _kernels.derivatives(
-            plan, species, n.starts, species[n.second], n.vectors, n.distances,
-            starts[:-1], own, block_of_pair, block_starts, blocks, strains,
-        )  # fmt: skip
+        fill_derivatives(
+            plan, species, n, starts[:-1], own, block_of_pair, block_starts, blocks, strains
+        )
         shifts = layout.starts[atoms] - starts[:-1]
         values[np.arange(len(own)) + np.repeat(shifts, lengths)] = own
         if strain is not None:
@@ -110,8 +102,7 @@ def _fill(
         )  # fmt: skip
         neighbors[i] = Neighborhood.nothing()
 
-    with told_if_compiled(_kernels.derivatives):
-        fill(0)  # compiles, which threads must not do at once
+    fill(0)  # compiles, which threads must not do at once
     _for_each(fill, range(1, len(neighbors)), "Fingerprints and derivatives")
     return values
 
@@ -176,7 +167,7 @@ def _warn_of_loners(
 
 def _lay_out_runs(plan: Plan, layout: Layout, neighbors: list[Neighborhood]) -> Derivatives:
     """Count what derivatives take and say where each goes; values are not there yet."""
-    from amp.descriptor import _kernels
+    from amp.descriptor._derivative_kernels import pair_blocks
 
     n = plan.n_elements
     counts = np.zeros((layout.n_atoms, n), dtype=np.int64)
@@ -184,7 +175,7 @@ def _lay_out_runs(plan: Plan, layout: Layout, neighbors: list[Neighborhood]) -> 
     for i, near in enumerate(neighbors):
         atoms = layout.atoms_of_image(i)
         species = layout.species[atoms]
-        center_blocks, block_atoms, _ = _kernels.pair_blocks(near.starts, near.second)
+        center_blocks, block_atoms, _ = pair_blocks(near.starts, near.second)
         centers = np.repeat(np.arange(len(species)), np.diff(center_blocks))
         runs = centers * n + species[block_atoms]
         counts[atoms] = np.bincount(runs, minlength=len(species) * n).reshape(-1, n)

@@ -9,6 +9,7 @@ import numpy as np
 from amp.core.fingerprints import Layout
 from amp.core.neighbors import NeighborPairs
 from amp.core.typing import FloatArray, IntArray
+from amp.descriptor._evaluation import contract, fill_tangents
 from amp.descriptor._plan import Plan
 
 __all__ = ["Neighborhood", "RecomputedDerivatives"]
@@ -61,25 +62,18 @@ class RecomputedDerivatives:
 
     def contract(self, image: int, slopes: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Give dE/dr (n_atoms, 3) and dE/dstrain (3, 3) of an image from dE/dG of all images."""
-        from amp.descriptor import _kernels
-
-        n, atoms = self.images[image], self.layout.atoms_of_image(image)
-        species = self.layout.species[atoms]
-        gradient, strain = _kernels.contract(
-            self.plan, species, n.starts, n.second, species[n.second], n.vectors, n.distances,
-            self.layout.starts[atoms], slopes,
+        atoms = self.layout.atoms_of_image(image)
+        return contract(
+            self.plan, self.layout.species[atoms], self.images[image], self.layout.starts[atoms],
+            slopes,
         )  # fmt: skip
-        return gradient, strain
 
     def tangents(
         self, image: int, velocities: FloatArray, strain_rate: FloatArray, out: FloatArray
     ) -> None:
         """Fill dG/dt of an image's atoms when these move at velocities (n_atoms, 3)."""
-        from amp.descriptor import _kernels
-
-        n, atoms = self.images[image], self.layout.atoms_of_image(image)
-        species = self.layout.species[atoms]
-        _kernels.tangents(
-            self.plan, species, n.starts, n.second, species[n.second], n.vectors, n.distances,
-            velocities, strain_rate, self.layout.starts[atoms], out,
+        atoms = self.layout.atoms_of_image(image)
+        fill_tangents(
+            self.plan, self.layout.species[atoms], self.images[image], velocities, strain_rate,
+            self.layout.starts[atoms], out,
         )  # fmt: skip

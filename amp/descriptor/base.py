@@ -44,11 +44,17 @@ class Descriptor(Protocol):
     ) -> Fingerprints:
         """Compute fingerprints of many images, with derivatives on request, kept as it says."""
 
-    def fingerprint(self, pairs: NeighborPairs, numbers: IntArray) -> Fingerprints:
+    def fingerprint(
+        self, pairs: NeighborPairs, numbers: IntArray, threads: int = 1
+    ) -> Fingerprints:
         """Compute the fingerprints of one image."""
 
     def contract(
-        self, pairs: NeighborPairs, fingerprints: Fingerprints, slopes: FloatArray
+        self,
+        pairs: NeighborPairs,
+        fingerprints: Fingerprints,
+        slopes: FloatArray,
+        threads: int = 1,
     ) -> Gradient:
         """Turn dE/dG of one image into dE/dr and dE/dstrain."""
 

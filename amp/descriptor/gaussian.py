@@ -13,8 +13,9 @@ from amp.core.errors import ParameterError, UnsupportedElementError
 from amp.core.fingerprints import Fingerprints, flat_layout
 from amp.core.neighbors import NeighborPairs
 from amp.core.parameters import Parameters
+from amp.core.storage import Storage
 from amp.core.typing import FloatArray, IntArray
-from amp.descriptor._compiling import told_if_compiled
+from amp.descriptor._evaluation import contract, fill_values
 from amp.descriptor._plan import Plan, make_plan
 from amp.descriptor.base import Gradient, descriptors
 from amp.descriptor.cutoffs import Cosine, Cutoff, dict2cutoff
@@ -175,7 +176,9 @@ class Gaussian:
             )
         return species
 
-    def fingerprint(self, pairs: NeighborPairs, numbers: IntArray) -> Fingerprints:
+    def fingerprint(
+        self, pairs: NeighborPairs, numbers: IntArray, threads: int = 1
+    ) -> Fingerprints:
         """Compute the fingerprints of one image.
 
         Parameters
@@ -184,6 +187,8 @@ class Gaussian:
             Neighbors within `cutoff`.
         numbers : ndarray, shape (n_atoms,)
             Atomic numbers.
+        threads : int, default 1
+            Threads over atoms; results do not depend on it.
 
         Returns
         -------
@@ -195,23 +200,21 @@ class Gaussian:
         UnsupportedElementError
             If an atom is of an element without symmetry functions.
         """
-        from amp.descriptor import _kernels
-
         compiled = self._ready()
         species = self.species(numbers)
         layout = flat_layout(
             compiled.elements, compiled.plan.lengths, species, np.array([0, len(species)])
         )
         values = np.empty(layout.size)
-        kinds = species[pairs.second]
-        _call(
-            _kernels.values, compiled.plan, species, pairs.starts, kinds, pairs.vectors,
-            pairs.distances, layout.starts, values,
-        )  # fmt: skip
+        fill_values(compiled.plan, species, pairs, layout.starts, values, threads)
         return Fingerprints(layout, values)
 
     def contract(
-        self, pairs: NeighborPairs, fingerprints: Fingerprints, slopes: FloatArray
+        self,
+        pairs: NeighborPairs,
+        fingerprints: Fingerprints,
+        slopes: FloatArray,
+        threads: int = 1,
     ) -> Gradient:
         """Turn dE/dG of one image into dE/dr and dE/dstrain, storing no derivative.
 
@@ -223,22 +226,24 @@ class Gaussian:
             What `fingerprint` gave for these pairs.
         slopes : ndarray, shape (layout.size,)
             dE/dG in the layout of the fingerprints (eV).
+        threads : int, default 1
+            Threads over atoms; results do not depend on it.
 
         Returns
         -------
         Gradient
         """
-        from amp.descriptor import _kernels
-
         layout = fingerprints.layout
-        positions, strain = _call(
-            _kernels.contract, self._ready().plan, layout.species, pairs.starts, pairs.second,
-            layout.species[pairs.second], pairs.vectors, pairs.distances, layout.starts, slopes,
-        )  # fmt: skip
+        positions, strain = contract(
+            self._ready().plan, layout.species, pairs, layout.starts, slopes, threads
+        )
         return Gradient(positions, strain)
 
     def fingerprint_images(
-        self, images: Mapping[str, Any], derivatives: bool = False, strain: bool = False
+        self,
+        images: Mapping[str, Any],
+        derivatives: bool | Storage = False,
+        strain: bool = False,
     ) -> Fingerprints:
         """Compute fingerprints of many images.
 
@@ -366,14 +371,6 @@ def _symbols(elements: Iterable[str]) -> list[str]:
             f"elements is a list of chemical symbols such as ['Cu', 'O'], not {elements!r}."
         )
     return sorted({str(symbol) for symbol in symbols})
-
-
-def _call(kernel: Any, *arguments: Any) -> Any:
-    """Call a kernel; the first time, say so if it has to be compiled."""
-    if getattr(kernel, "overloads", True):  # looked at for every prediction, so as cheap as can be
-        return kernel(*arguments)
-    with told_if_compiled(kernel):
-        return kernel(*arguments)
 
 
 class _Compiled:

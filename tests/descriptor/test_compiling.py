@@ -8,7 +8,7 @@ import pytest
 from ase.build import molecule
 
 from amp.core.neighbors import neighbor_pairs
-from amp.descriptor import _kernels
+from amp.descriptor import _derivative_kernels, _kernels
 from amp.descriptor._compiling import MESSAGE, told_if_compiled
 from amp.descriptor.gaussian import Gaussian
 
@@ -59,6 +59,21 @@ def test_compiled_code_of_an_older_source_does_not_count(load, caplog, tmp_path)
     assert len(caplog.records) == 1
 
 
+def test_a_change_in_any_file_of_the_room_makes_compiled_code_old(monkeypatch):
+    """Kernels call those of other files, whose changes numba does not notice."""
+    from amp.descriptor import _jit
+
+    def double(x):
+        return 2 * x
+
+    before = _jit.entry(double)._cache._cache_file._source_stamp
+    assert _jit.entry(double)._cache._cache_file._source_stamp == before
+    assert {name for name, _, _ in before[1]} >= {"_kernels.py", "_row_kernels.py", "_plan.py"}
+    newer = tuple((name, time + 1, size) for name, time, size in before[1])
+    monkeypatch.setattr(_jit, "_state", lambda: newer)
+    assert _jit.entry(double)._cache._cache_file._source_stamp != before
+
+
 def test_plain_functions_are_called_without_a_word(caplog):
     caplog.set_level(logging.INFO, "amp")
     assert call(lambda x: 2 * x) == 42
@@ -81,8 +96,8 @@ class Fresh:
 
 @pytest.mark.parametrize("derivatives", [False, True])
 def test_fingerprints_of_images_tell_it(monkeypatch, caplog, derivatives):
-    name = "derivatives" if derivatives else "values"
-    monkeypatch.setattr(_kernels, name, Fresh(getattr(_kernels, name)))
+    module, name = (_derivative_kernels, "derivatives") if derivatives else (_kernels, "values")
+    monkeypatch.setattr(module, name, Fresh(getattr(module, name)))
     caplog.set_level(logging.INFO, "amp")
     descriptor = Gaussian(3.0)
     descriptor.prepare(["H", "O"])

@@ -6,7 +6,7 @@ from ase import Atoms
 from numpy.testing import assert_allclose, assert_array_equal
 
 from amp.core.neighbors import neighbor_pairs
-from amp.descriptor import _kernels
+from amp.descriptor import _derivative_kernels, _kernels
 from amp.descriptor._plan import make_plan
 from amp.descriptor.cutoffs import Cosine, Tanh3
 from amp.descriptor.symmetry_functions import check_symmetry_functions, make_symmetry_functions
@@ -40,7 +40,7 @@ def fingerprints(kernel, problem):
     plan, species, pairs, starts = problem
     out = np.full(starts[-1], np.nan)
     kernel(
-        plan, species, pairs.starts, species[pairs.second], pairs.vectors, pairs.distances,
+        0, 3, plan, species, pairs.starts, pairs.second, pairs.vectors, pairs.distances,
         starts[:-1], out,
     )  # fmt: skip
     return out
@@ -53,28 +53,37 @@ def test_values_are_the_same_interpreted(problem):
     assert_allclose(fingerprints(_kernels.values.py_func, problem), compiled, rtol=1e-12)
 
 
-def test_contraction_is_the_same_interpreted(problem):
+def contraction(kernel, problem, slopes):
     plan, species, pairs, starts = problem
-    slopes = np.random.default_rng(0).standard_normal(starts[-1])
-    arguments = (
-        plan, species, pairs.starts, pairs.second, species[pairs.second], pairs.vectors,
-        pairs.distances, starts[:-1], slopes,
+    gradient, strain = np.zeros((3, 3)), np.zeros((3, 3))
+    kernel(
+        0, 3, plan, species, pairs.starts, pairs.second, pairs.vectors, pairs.distances,
+        starts[:-1], slopes, gradient, strain,
     )  # fmt: skip
+    return gradient, strain
+
+
+def test_contraction_is_the_same_interpreted(problem):
+    slopes = np.random.default_rng(0).standard_normal(problem[3][-1])
     for compiled, interpreted in zip(
-        _kernels.contract(*arguments), _kernels.contract.py_func(*arguments), strict=True
+        contraction(_kernels.contract, problem, slopes),
+        contraction(_kernels.contract.py_func, problem, slopes),
+        strict=True,
     ):
+        assert np.any(compiled)
         assert_allclose(interpreted, compiled, rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize("kernel", [_kernels.tangents, _kernels.tangents.py_func])
+@pytest.mark.parametrize(
+    "kernel", [_derivative_kernels.tangents, _derivative_kernels.tangents.py_func]
+)
 def test_tangents_are_the_transpose_of_the_contraction(kernel, problem):
     plan, species, pairs, starts = problem
     rng = np.random.default_rng(1)
     slopes, velocities = rng.standard_normal(starts[-1]), rng.standard_normal((3, 3))
     rates, turns = rng.standard_normal((2, 3, 3))
-    arguments = (plan, species, pairs.starts, pairs.second, species[pairs.second],
-                 pairs.vectors, pairs.distances)  # fmt: skip
-    gradient, strain = _kernels.contract(*arguments, starts[:-1], slopes)
+    arguments = (plan, species, pairs.starts, pairs.second, pairs.vectors, pairs.distances)
+    gradient, strain = contraction(_kernels.contract, problem, slopes)
     for v, e in ((velocities, 0.0 * rates), (0.0 * velocities, rates), (velocities, turns)):
         out = np.full(starts[-1], np.nan)
         kernel(*arguments, v, e, starts[:-1], out)
@@ -84,14 +93,14 @@ def test_tangents_are_the_transpose_of_the_contraction(kernel, problem):
 
 def test_derivatives_are_the_same_interpreted(problem):
     plan, species, pairs, starts = problem
-    _, atoms, block_of_pair = _kernels.pair_blocks(pairs.starts, pairs.second)
+    _, atoms, block_of_pair = _derivative_kernels.pair_blocks(pairs.starts, pairs.second)
     widest = 3 * plan.lengths.max()
     results = []
-    for kernel in (_kernels.derivatives, _kernels.derivatives.py_func):
+    for kernel in (_derivative_kernels.derivatives, _derivative_kernels.derivatives.py_func):
         out, strain = np.empty(starts[-1]), np.empty(6 * starts[-1])
         blocks = np.zeros(len(atoms) * widest)
         kernel(
-            plan, species, pairs.starts, species[pairs.second], pairs.vectors, pairs.distances,
+            plan, species, pairs.starts, pairs.second, pairs.vectors, pairs.distances,
             starts[:-1], out, block_of_pair, np.arange(len(atoms) + 1) * widest, blocks, strain,
         )  # fmt: skip
         results.append((out, blocks, strain))
@@ -101,7 +110,9 @@ def test_derivatives_are_the_same_interpreted(problem):
     assert_allclose(results[0][0], fingerprints(_kernels.values, problem), rtol=1e-14)
 
 
-@pytest.mark.parametrize("kernel", [_kernels.pair_blocks, _kernels.pair_blocks.py_func])
+@pytest.mark.parametrize(
+    "kernel", [_derivative_kernels.pair_blocks, _derivative_kernels.pair_blocks.py_func]
+)
 def test_every_other_atom_in_reach_has_one_block_and_own_images_none(kernel):
     starts, second = np.array([0, 4, 6, 6]), np.array([1, 0, 2, 1, 0, 0])
     center_blocks, atoms, block_of_pair = kernel(starts, second)

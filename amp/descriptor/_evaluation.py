@@ -1,0 +1,148 @@
+"""The kernels as the rest of the room calls them: on one thread or several, told when compiled."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+
+from amp.core.typing import FloatArray, IntArray
+from amp.descriptor._compiling import told_if_compiled
+from amp.descriptor._plan import Plan
+
+__all__ = ["Near", "contract", "fill_derivatives", "fill_tangents", "fill_values"]
+
+# Atoms of one piece of work; smaller ones are not worth handing to another thread.  Pieces do not
+# depend on the number of threads, so that neither do the last bits of sums over them.
+_SMALLEST_PIECE = 64
+_MOST_PIECES = 16
+
+
+class Near(Protocol):
+    """What kernels need of the neighbors of an image's atoms, as `amp.core.neighbors` gives it."""
+
+    @property
+    def starts(self) -> IntArray: ...
+    @property
+    def second(self) -> IntArray: ...
+    @property
+    def vectors(self) -> FloatArray: ...
+    @property
+    def distances(self) -> FloatArray: ...
+
+
+def fill_values(
+    plan: Plan, species: IntArray, near: Near, out_starts: IntArray, out: FloatArray,
+    threads: int = 1,
+) -> None:  # fmt: skip
+    """Fill the fingerprints of an image's atoms, the first numbers of which are at out_starts."""
+    from amp.descriptor import _kernels
+
+    def work(first: int, last: int) -> None:
+        _call(
+            _kernels.values, first, last, plan, species, near.starts, near.second, near.vectors,
+            near.distances, out_starts, out,
+        )  # fmt: skip
+
+    _for_pieces(_kernels.values, work, _pieces(len(species)), threads)
+
+
+def contract(
+    plan: Plan, species: IntArray, near: Near, slope_starts: IntArray, slopes: FloatArray,
+    threads: int = 1,
+) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+    """Give dE/dr (n_atoms, 3) and dE/dstrain (3, 3) of an image from dE/dG."""
+    from amp.descriptor import _kernels
+
+    pieces = _pieces(len(species))
+    gradients = np.zeros((len(pieces), len(species), 3))
+    strains = np.zeros((len(pieces), 3, 3))
+
+    def work(first: int, last: int) -> None:
+        piece = pieces.index((first, last))
+        _call(
+            _kernels.contract, first, last, plan, species, near.starts, near.second, near.vectors,
+            near.distances, slope_starts, slopes, gradients[piece], strains[piece],
+        )  # fmt: skip
+
+    _for_pieces(_kernels.contract, work, pieces, threads)
+    if len(pieces) == 1:
+        return gradients[0], strains[0]
+    return gradients.sum(axis=0), strains.sum(axis=0)
+
+
+def fill_derivatives(
+    plan: Plan, species: IntArray, near: Near, out_starts: IntArray, out: FloatArray,
+    block_of_pair: IntArray, block_starts: IntArray, blocks: FloatArray, strain: FloatArray,
+) -> None:  # fmt: skip
+    """Fill fingerprints and derivatives of an image; see the kernel for what is filled how."""
+    from amp.descriptor import _derivative_kernels
+
+    _call(
+        _derivative_kernels.derivatives, plan, species, near.starts, near.second, near.vectors,
+        near.distances, out_starts, out, block_of_pair, block_starts, blocks, strain,
+    )  # fmt: skip
+
+
+def fill_tangents(
+    plan: Plan, species: IntArray, near: Near, velocities: FloatArray, strain_rate: FloatArray,
+    out_starts: IntArray, out: FloatArray,
+) -> None:  # fmt: skip
+    """Fill dG/dt of an image's atoms moving at velocities (n_atoms, 3); strain_rate is (3, 3)."""
+    from amp.descriptor import _derivative_kernels
+
+    _call(
+        _derivative_kernels.tangents, plan, species, near.starts, near.second, near.vectors,
+        near.distances, velocities, strain_rate, out_starts, out,
+    )  # fmt: skip
+
+
+def _call(kernel: Any, *arguments: Any) -> None:
+    """Call a kernel; the first time, say so if it has to be compiled."""
+    if getattr(kernel, "overloads", True):  # looked at for every prediction, so as cheap as can be
+        kernel(*arguments)
+        return
+    with told_if_compiled(kernel):
+        kernel(*arguments)
+
+
+def _pieces(n_atoms: int) -> list[tuple[int, int]]:
+    """Cut atoms into ranges of nearly equal length."""
+    n = max(1, min(_MOST_PIECES, n_atoms // _SMALLEST_PIECE))
+    return [(n_atoms * i // n, n_atoms * (i + 1) // n) for i in range(n)]
+
+
+def _for_pieces(
+    kernel: Any, work: Callable[[int, int], None], pieces: list[tuple[int, int]], threads: int
+) -> None:
+    """Do all pieces; kernels release the interpreter."""
+    if not getattr(kernel, "overloads", True):  # threads must not compile at once
+        work(*pieces[0])
+        pieces = pieces[1:]
+    if threads == 1 or len(pieces) < 2:
+        for piece in pieces:
+            work(*piece)
+        return
+    waiting = [_pool(threads - 1).submit(work, *piece) for piece in pieces]
+    try:
+        for future, piece in zip(reversed(waiting), reversed(pieces), strict=True):
+            if future.cancel():  # nobody has begun it: this thread works too
+                work(*piece)
+    finally:
+        for future in waiting:
+            if not future.cancelled():
+                future.result()
+
+
+@functools.cache
+def _pool(n_threads: int) -> ThreadPoolExecutor:
+    """Keep threads: starting them takes as long as the forces on some atoms."""
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="amp")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_pool.cache_clear)

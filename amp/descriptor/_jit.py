@@ -1,0 +1,47 @@
+"""How kernels are compiled, and when compiled code that is kept on disk is still good.
+
+Division is as numpy does it: a check for 0 would be a branch in every loop.  Products may be fused
+with sums everywhere; NaN and infinity keep their meaning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+
+__all__ = ["called", "entry", "inlined", "summing"]
+
+# Compilers call functions of the size of kernels, with a hundred arguments, unless told not to.
+inlined = njit(forceinline=True, nogil=True, error_model="numpy", fastmath={"contract"})
+# The same where sums may be taken in any order, which lets them run in vector registers.
+summing = njit(
+    forceinline=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
+)
+called = njit(nogil=True, error_model="numpy", fastmath={"contract"})  # large, from many places
+
+
+def entry(function: Callable[..., Any]) -> Any:
+    """Compile a function that Python calls, and keep it on disk with all that it calls.
+
+    By itself numba notices changes only in the file that the function stands in; here a change in
+    any file of the room counts.
+    """
+    kernel: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
+    # How numba marks what it keeps is not documented.  Where that has changed, its own mark holds,
+    # which is enough for those who change no code.
+    with contextlib.suppress(AttributeError, OSError):
+        kept = kernel._cache._cache_file
+        kept._source_stamp = (kept._source_stamp, _state())
+    return kernel
+
+
+@functools.cache
+def _state() -> tuple[tuple[str, float, int], ...]:
+    """Give times and sizes of all files that kernels may be made of."""
+    files = sorted(Path(__file__).parent.glob("_*.py"))
+    return tuple((f.name, f.stat().st_mtime, f.stat().st_size) for f in files)
