@@ -342,7 +342,8 @@ def threads(bench: Bench) -> Iterator[Row]:
             shared = Amp(calc.descriptor, calc.model, threads=n_threads)
             works[n_threads] = md_step(atoms, shared)
         yield speedup(bench, "md", "MD step, 4096 Si", works[1], works[2])
-    for images in (bench.slabs, larger_than_caches(bench.slabs)):
+    sets = {"loss": bench.slabs, "large_loss": larger_than_caches(bench.slabs)}
+    for name, images in sets.items():
         model, data = training_set(images, (20, 20))
         works = {}
         for n_threads in (1, 2):
@@ -350,7 +351,7 @@ def threads(bench: Bench) -> Iterator[Row]:
             function.attach(model, data.fingerprints, data.references, threads=n_threads)
             works[n_threads] = partial(function.evaluate, model.vector, True)
         what = f"loss and gradient, {len(images)} slabs"
-        yield speedup(bench, f"loss_{len(images)}", what, works[1], works[2])
+        yield speedup(bench, name, what, works[1], works[2])
 
 
 def speedup(
