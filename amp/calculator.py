@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
+from amp.core.cores import usable_cores
 from amp.core.errors import ImageError, OutputExistsError, ParameterError
 from amp.core.neighbors import NeighborList
 from amp.training.checks import check_cores, check_label, check_part
@@ -35,7 +36,8 @@ class Amp(Calculator):
     dblabel : str, optional
         Beginning of the names of the files that keep fingerprints; the label by default.
     cores : int or dict, optional
-        Cores for training; the usable ones by default.
+        Threads for training, and for predictions of more than some hundred atoms; all usable
+        processors by default.  Results do not depend on it.
     envcommand : str, optional
         Command that prepares the environment of workers on other machines.
     logging : bool, default True
@@ -80,6 +82,7 @@ class Amp(Calculator):
         self.envcommand = envcommand
         self.logging = logging
         self._neighbors: NeighborList | None = None
+        self._usable_cores: int | None = None
         self._computed_with: tuple[Any, ...] = ()
 
     # ASE's base class takes a label apart into folder and prefix, and makes it absolute; file
@@ -264,19 +267,26 @@ class Amp(Calculator):
                 "Stress needs a cell with three vectors; this structure has no volume."
             )
         pairs = self._neighbor_list().update(structure)
-        fingerprints = self.descriptor.fingerprint(pairs, structure.numbers)
+        threads = self._threads()
+        fingerprints = self.descriptor.fingerprint(pairs, structure.numbers, threads)
         evaluation = self.model.evaluate(fingerprints)
         energy = float(evaluation.atomic_energies.sum())
         results = {
             "energy": energy, "free_energy": energy, "energies": evaluation.atomic_energies,
         }  # fmt: skip
         if "forces" in properties or "stress" in properties:
-            gradient = self.descriptor.contract(pairs, fingerprints, evaluation.slopes)
+            gradient = self.descriptor.contract(pairs, fingerprints, evaluation.slopes, threads)
             results["forces"] = -gradient.positions
             if with_volume:
                 results["stress"] = _voigt(gradient.strain) / structure.get_volume()
         self.results.update(results)
         self._computed_with = self._parameters()
+
+    def _threads(self) -> int:
+        """Count the threads to use; looked up once, as every step of a dynamics asks."""
+        if self._usable_cores is None:
+            self._usable_cores = usable_cores()
+        return self.cores if isinstance(self.cores, int) else self._usable_cores
 
     def _neighbor_list(self) -> NeighborList:
         """Keep one neighbor list as long as the cutoff stays."""

@@ -45,6 +45,7 @@ MAY_USE = {
     "core.neighbors": {"ase", "matscipy", "vesin"},
     "core.logs": {"rich"},
     "descriptor": {"numpy", "numba"},
+    "descriptor.register_kernels": {"llvmlite"},  # numba's own way to the processor
     "model": {"numpy", "numba", "torch"},
     "model.node_plot": {"matplotlib"},  # `NodePlot` is an old name of this room
     "regression": {"numpy", "scipy", "torch"},

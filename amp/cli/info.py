@@ -42,11 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def describe_environment() -> dict[str, Any]:
     """Give the versions of Amp, Python and packages (None if not installed), and usable cores."""
-    import os
     import platform
     from importlib import metadata
 
     import amp
+    from amp.core.cores import usable_cores
 
     versions: dict[str, Any] = {"amp": amp.__version__, "python": platform.python_version()}
     for package in PACKAGES:  # looked up, not imported: torch alone takes seconds
@@ -54,9 +54,7 @@ def describe_environment() -> dict[str, Any]:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             versions[package] = None
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
-    cores = len(affinity(0)) if affinity is not None else os.cpu_count()
-    return {**versions, "platform": platform.platform(), "cores": cores}
+    return {**versions, "platform": platform.platform(), "cores": usable_cores()}
 
 
 def _potential_lines(potential: Mapping[str, Any]) -> list[str]:

@@ -115,7 +115,7 @@ def load_distances(work, a, n):
 def list_triplets(plan, work, group, t, u, j, k):
     """List triplets of neighbors of species t and u from (j, k) on; how many, and the next pair.
 
-    Only those that can be nonzero are listed, each once; what pads the batch is neighbor 0.
+    Only those that can be nonzero are listed, each once; the last one repeated pads the batch.
     """
     reach2, across2 = plan.reach[group] ** 2, plan.reach_across[group] ** 2
     rows, index, parts = work.rows, work.members, work.parts
@@ -133,11 +133,11 @@ def list_triplets(plan, work, group, t, u, j, k):
             break
         j += 1
         k = work.begins[u]
-    for i in range(n, padded(n)):
-        index[FIRST + i] = 0
-        index[SECOND + i] = 0
-        parts[DOTS + i] = 0.0
-        parts[SQUARES + i] = 1.0
+    for i in range(n, padded(n) if n else 0):
+        index[FIRST + i] = index[FIRST + n - 1]
+        index[SECOND + i] = index[SECOND + n - 1]
+        parts[DOTS + i] = parts[DOTS + n - 1]
+        parts[SQUARES + i] = parts[SQUARES + n - 1]
     return n, j, k
 
 

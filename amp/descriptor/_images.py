@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from amp.core.cores import usable_cores
 from amp.core.errors import AmpError, ImageError, InsufficientMemoryError, ParameterError
 from amp.core.fingerprints import Derivatives, Fingerprints, Layout, flat_layout
 from amp.core.images import image_places
@@ -223,8 +223,8 @@ def _allocated(runs: Derivatives, way: str, file: str | None, n_strain: int) -> 
 
 def _for_each(work: Callable[[int], None], images: range, what: str) -> None:
     """Run work(i) for these images over the usable cores; kernels release the interpreter."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if len(images) < 3 or not usable or usable == 1:
+    usable = usable_cores()
+    if len(images) < 3 or usable == 1:
         for i in progress(images, what):
             work(i)
         return

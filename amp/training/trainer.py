@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from amp.core.cores import usable_cores
 from amp.core.elements import SYMBOLS
 from amp.core.errors import (
     OutputWriteError,
@@ -175,7 +176,7 @@ def train(
                 "parameters, scalings and ranges there."
             )
         run = _Run(descriptor, model, regressor, files, log, identity, data)
-        return run.go(0 if checkpoint is None else checkpoint.step, threads or _usable_cores())
+        return run.go(0 if checkpoint is None else checkpoint.step, threads or usable_cores())
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,10 +441,3 @@ def _log(files: RunFiles, overwrite: bool) -> Iterator[Log]:
 @contextmanager
 def _no_log() -> Iterator[Log]:
     yield lambda line: None
-
-
-def _usable_cores() -> int:
-    """Count the processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

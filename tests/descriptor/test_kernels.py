@@ -6,9 +6,10 @@ from ase import Atoms
 from numpy.testing import assert_allclose, assert_array_equal
 
 from amp.core.neighbors import neighbor_pairs
-from amp.descriptor import _derivative_kernels, _kernels
+from amp.descriptor import _derivative_kernels, _evaluation, _kernels
 from amp.descriptor._plan import make_plan
 from amp.descriptor.cutoffs import Cosine, Tanh3
+from amp.descriptor.gaussian import Gaussian
 from amp.descriptor.symmetry_functions import check_symmetry_functions, make_symmetry_functions
 
 ELEMENTS = ("H", "O")
@@ -119,3 +120,76 @@ def test_every_other_atom_in_reach_has_one_block_and_own_images_none(kernel):
     assert_array_equal(center_blocks, [0, 2, 3, 3])
     assert_array_equal(atoms, [1, 2, 0])
     assert_array_equal(block_of_pair, [0, -1, 1, 0, 2, 2])
+
+
+def test_results_do_not_depend_on_threads():
+    rng = np.random.default_rng(2)
+    atoms = Atoms("HO" * 200, positions=12.0 * rng.random((400, 3)), cell=[12.0] * 3, pbc=True)
+    descriptor = Gaussian(cutoff=4.0, elements=ELEMENTS)
+    descriptor.prepare(ELEMENTS)
+    pairs = neighbor_pairs(atoms, 4.0)
+    one, three = (descriptor.fingerprint(pairs, atoms.numbers, threads) for threads in (1, 3))
+    assert_array_equal(one.values, three.values)
+    slopes = rng.standard_normal(len(one.values))
+    alone = descriptor.contract(pairs, one, slopes)
+    shared = descriptor.contract(pairs, one, slopes, threads=3)
+    assert_array_equal(alone.positions, shared.positions)
+    assert_array_equal(alone.strain, shared.strain)
+    # Summed as a whole, it is the same but for rounding.
+    whole = np.zeros((400, 3)), np.zeros((3, 3))
+    plan, species, starts = descriptor._ready().plan, one.layout.species, one.layout.starts
+    _kernels.contract(
+        0, 400, plan, species, pairs.starts, pairs.second, pairs.vectors, pairs.distances,
+        starts, slopes, *whole,
+    )  # fmt: skip
+    scale = np.abs(alone.positions).max()
+    assert_allclose(alone.positions, whole[0], atol=1e-13 * scale)
+    assert_allclose(alone.strain, whole[1], atol=1e-12 * np.abs(whole[1]).max())
+
+
+def test_an_error_in_one_thread_is_raised_and_the_others_are_waited_for():
+    done = []
+
+    def work(first, last):
+        if first == 2:
+            raise ZeroDivisionError
+        done.append(first)
+
+    with pytest.raises(ZeroDivisionError):
+        _evaluation._for_pieces(None, work, [(0, 1), (1, 2), (2, 3)], 2)
+    assert set(done) <= {0, 1}
+
+
+@pytest.mark.parametrize("name", ["values", "contract", "tangents", "derivatives"])
+def test_nothing_is_read_that_was_not_written(name, problem, monkeypatch):
+    """Work arrays begin with whatever was in memory: here with what spoils all that it touches."""
+    module = _kernels if name in ("values", "contract") else _derivative_kernels
+    kernel = getattr(module, name).py_func
+    make_work = kernel.__globals__["make_work"]
+
+    def make_spoiled_work(*arguments):
+        work = make_work(*arguments)
+        for array in (work.rows, work.vectors, work.parts, work.sums):
+            array[:] = np.nan
+        return work
+
+    monkeypatch.setitem(kernel.__globals__, "make_work", make_spoiled_work)
+    plan, species, pairs, starts = problem
+    arguments = (plan, species, pairs.starts, pairs.second, pairs.vectors, pairs.distances)
+    numbers = np.random.default_rng(3).standard_normal((3, 3))
+    out, strain = np.empty(starts[-1]), np.zeros((3, 3))
+    if name == "values":
+        kernel(0, 3, *arguments, starts[:-1], out)
+    elif name == "contract":
+        out = np.zeros((3, 3))
+        kernel(0, 3, *arguments, starts[:-1], np.ones(starts[-1]), out, strain)
+    elif name == "tangents":
+        kernel(*arguments, numbers, numbers, starts[:-1], out)
+    else:
+        _, atoms, block_of_pair = _derivative_kernels.pair_blocks(pairs.starts, pairs.second)
+        block_starts = np.arange(len(atoms) + 1) * 3 * plan.lengths.max()
+        blocks, strain = np.zeros(block_starts[-1]), np.empty(6 * starts[-1])
+        kernel(*arguments, starts[:-1], out, block_of_pair, block_starts, blocks, strain)
+        assert np.isfinite(blocks).all()
+    assert np.isfinite(out).all()
+    assert np.isfinite(strain).all()
