@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from amp.core.compiling import kept
 
 __all__ = ["store_runs"]
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def store_runs(
     blocks, block_starts, center_blocks, block_atoms, species, n_elements, first, run_starts, values
 ):

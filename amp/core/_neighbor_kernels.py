@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+from amp.core.compiling import kept
 
 from amp.core.typing import FloatArray, IntArray
 
@@ -26,7 +26,7 @@ Int32Array = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def periodic_points(
     positions: FloatArray,
     frame: FloatArray,
@@ -97,7 +97,7 @@ def periodic_points(
     return points, atoms, shifts
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def bin_points(slabs: IntArray, n_slabs: IntArray) -> tuple[IntArray, Int32Array]:
     """Sort points by bin; bins along z are neighbors in memory.
 
@@ -119,13 +119,13 @@ def bin_points(slabs: IntArray, n_slabs: IntArray) -> tuple[IntArray, Int32Array
     return starts, order
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _distance_to_slab(x: float, lower_edge: float, width: float) -> float:
     """Distance of a coordinate from the slab [lower_edge, lower_edge + width]."""
     return max(0.0, lower_edge - x, x - lower_edge - width)
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def gather_points(
     points: FloatArray,
     slabs: IntArray,
@@ -179,7 +179,7 @@ def gather_points(
     return row_starts, found[:n]
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def candidate_pairs(
     row_starts: IntArray, found: Int32Array, atoms: Int32Array, shifts: Int32Array
 ) -> tuple[IntArray, Int32Array, Int32Array]:
@@ -229,7 +229,7 @@ def candidate_pairs(
     return starts, second, shift
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def pairs_within(
     positions: FloatArray,
     frame: FloatArray,
@@ -277,7 +277,7 @@ def pairs_within(
     return first[:n], second[:n], vectors[:n], distances[:n], starts, shortest
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def has_moved(positions: FloatArray, reference: FloatArray, limit: float) -> bool:
     """Tell whether any atom is further than `limit` from its reference; NaN counts as moved."""
     limit2 = limit * limit

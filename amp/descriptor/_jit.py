@@ -14,6 +14,8 @@ from typing import Any
 
 from numba import njit
 
+from amp.core.compiling import kept
+
 __all__ = ["called", "entry", "inlined", "summing"]
 
 # Compilers call functions of the size of kernels, with a hundred arguments, unless told not to.
@@ -31,12 +33,12 @@ def entry(function: Callable[..., Any]) -> Any:
     By itself numba notices changes only in the file that the function stands in; here a change in
     any file of the room counts.
     """
-    kernel: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
+    kernel = kept(nogil=True, error_model="numpy")(function)
     # How numba marks what it keeps is not documented.  Where that has changed, its own mark holds,
     # which is enough for those who change no code.
     with contextlib.suppress(AttributeError, OSError):
-        kept = kernel._cache._cache_file
-        kept._source_stamp = (kept._source_stamp, _state())
+        file = kernel._cache._cache_file
+        file._source_stamp = (file._source_stamp, _state())
     return kernel
 
 

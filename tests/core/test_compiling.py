@@ -1,0 +1,35 @@
+import logging
+
+import pytest
+
+from amp.core import compiling
+from amp.core.compiling import kept
+
+
+@pytest.fixture(autouse=True)
+def _unwarned():
+    compiling._warn.cache_clear()
+
+
+def nowhere(monkeypatch):
+    """Leave numba no folder to keep anything in."""
+    monkeypatch.setattr("numba.core.caching._CacheImpl._locator_classes", [])
+
+
+def double(x):
+    return 2 * x
+
+
+def test_where_nothing_can_be_written_functions_work_and_it_is_told_once(monkeypatch, caplog):
+    nowhere(monkeypatch)
+    caplog.set_level(logging.WARNING, "amp")
+    assert kept(nogil=True)(double)(21) == 42
+    assert kept()(double)(21) == 42
+    (record,) = caplog.records
+    assert "NUMBA_CACHE_DIR" in record.getMessage()
+
+
+def test_code_is_kept_where_it_can_be(caplog):
+    kernel = kept(nogil=True)(double)
+    assert kernel._cache.cache_path
+    assert not caplog.records
