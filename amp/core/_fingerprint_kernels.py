@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from amp.core.compiling import kept
 
 __all__ = ["store_runs"]

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from amp.core.compiling import kept
 
+from amp.core.compiling import kept
 from amp.core.typing import FloatArray, IntArray
 
 __all__ = [

@@ -1,5 +1,6 @@
 import logging
 
+import numba
 import pytest
 
 from amp.core import compiling
@@ -12,8 +13,18 @@ def _unwarned():
 
 
 def nowhere(monkeypatch):
-    """Leave numba no folder to keep anything in."""
-    monkeypatch.setattr("numba.core.caching._CacheImpl._locator_classes", [])
+    """Refuse as numba does when it finds no folder that it may write to."""
+    njit = numba.njit
+
+    def refusing(cache=False, **options):
+        def decorate(function):
+            if cache:
+                raise RuntimeError(f"cannot cache function {function.__name__!r}")
+            return njit(**options)(function)
+
+        return decorate
+
+    monkeypatch.setattr(numba, "njit", refusing)
 
 
 def double(x):
