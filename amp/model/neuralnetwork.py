@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from amp.model._settings import (
     weight_arrays,
     whole_number,
 )
-from amp.model.activations import Activation, activations
+from amp.model.activations import activations
 from amp.model.base import models
 from amp.model.loss import LossFunction
 from amp.model.node_plot import NodePlot
@@ -34,7 +34,9 @@ __all__ = ["NeuralNetwork", "NodePlot", "get_overfit_mask"]
 
 logger = logging.getLogger(__name__)
 
-_BLOCK = 1024  # atoms evaluated together: few enough that all they need stays in the cache
+_BLOCK = 1024  # atoms that numpy takes together: few enough that all they need stays in the cache
+# Activation functions that compiled loops know, and the numbers by which they do.
+_COMPILED = {"linear": 0, "tanh": 1, "sigmoid": 2, "softplus": 3, "silu": 4}
 _VERSION = "2015.12"  # what Amp 1.0.1 wrote and its scripts may ask for
 
 
@@ -331,20 +333,18 @@ class NeuralNetwork:
                 element=element,
                 scaling=range_scaling(self.parameters.fprange[element]),
                 weights=weights[element],
-                functions=self._functions(len(weights[element])),
+                activations=self._activations(len(weights[element])),
                 output_scaling=scalings[element],
+                fingerprints=fingerprints.of_element(s),
             )
-            energies[atoms] = part.run(fingerprints.of_element(s), layout.matrix(slopes, s))
+            energies[atoms] = part.run(layout.matrix(slopes, s))
             parts.append(part)
         sizes = {e: sum(w.size for w in weights[e]) for e in self.elements}
         return NetworkEvaluation(energies, slopes, fingerprints, parts, sizes)
 
-    def _functions(self, depth: int) -> list[Activation]:
-        hidden: Activation = activations[self.parameters.activation]
-        last: Activation = (
-            hidden if self.parameters.output == "activation" else activations["linear"]
-        )
-        return [hidden] * (depth - 1) + [last]
+    def _activations(self, depth: int) -> list[str]:
+        hidden = self.parameters.activation
+        return [hidden] * (depth - 1) + [hidden if self.parameters.output != "linear" else "linear"]
 
     # -- names of Amp 1.0.1 ------------------------------------------------------------------------
 
@@ -443,61 +443,83 @@ def _widths(weights: Mapping[int, FloatArray]) -> str:
     return "-".join(str(n) for n in (len(layers[0]) - 1, *(w.shape[1] for w in layers)))
 
 
-def _blocks(n_atoms: int) -> Iterator[slice]:
-    """Cut atoms into blocks."""
-    for first in range(0, n_atoms, _BLOCK):
-        yield slice(first, min(first + _BLOCK, n_atoms))
-
-
 @dataclass(slots=True)
 class _ElementPart:
-    """The network of one element, evaluated on all its atoms."""
+    """The network of one element on all its atoms."""
 
     atoms: np.ndarray  # (n,) indices over all images
     element: str
     scaling: tuple[FloatArray, FloatArray]  # of the fingerprints: slope, shift
     weights: list[FloatArray]
-    functions: list[Activation]
+    activations: list[str]  # layer by layer
     output_scaling: tuple[float, float]  # intercept, slope
-    states: list[_network.Pass] = field(default_factory=list)  # block by block
+    fingerprints: FloatArray  # (n, n_functions)
 
-    def run(self, fingerprints: FloatArray, slopes: FloatArray) -> FloatArray:
+    def run(self, slopes: FloatArray) -> FloatArray:
         """Give atomic energies (n,), and fill dE/dG (n, n_functions)."""
+        energies = np.empty(len(self.fingerprints))
+        if self._is_compiled():
+            from amp.model._network_kernels import energies_and_slopes
+
+            energies_and_slopes(*self._arguments(), energies, slopes.reshape(-1))
+            return energies
         intercept, slope = self.output_scaling
         weights = self._folded()
-        energies = np.empty(len(fingerprints))
-        for block in _blocks(len(fingerprints)):
-            state = _network.forward(fingerprints[block], weights, self.functions)
+        for block, state in self._blocks():
             energies[block] = intercept + slope * state.output
             np.multiply(slope, _network.input_slopes(state, weights), out=slopes[block])
-            self.states.append(state)
         return energies
 
-    def gradient(
-        self, energy_bar: FloatArray, tangent: FloatArray | None
-    ) -> tuple[list[FloatArray], tuple[float, float]]:
-        """Give the gradients in weights and in (intercept, slope)."""
+    def gradient(self, energy_bar: FloatArray, tangent: FloatArray | None) -> FloatArray:
+        """Give the gradient in the weights, flat, and in intercept and slope, which come last."""
+        result = np.zeros(sum(w.size for w in self.weights) + 2)
+        if self._is_compiled():
+            from amp.model._network_kernels import gradient
+
+            rows = np.empty(0) if tangent is None else tangent.reshape(-1)
+            gradient(*self._arguments(), energy_bar, rows, result)
+            return result
         slope, weights = self.output_scaling[1], self._folded()
-        gradients, in_slope = [np.zeros_like(w) for w in weights], 0.0
-        for block, state in zip(_blocks(len(energy_bar)), self.states, strict=True):
-            rows = None if tangent is None else tangent[block]
-            parts, dot = _network.parameter_gradient(
-                state, weights, slope * energy_bar[block], rows, slope
-            )
-            for total, part in zip(gradients, parts, strict=True):
-                total += part
-            in_slope += float(energy_bar[block] @ state.output + dot.sum())
-        # Undo the folding: W' = diag(scale) W and b' = b + shift W.
         scale, shift = self.scaling
-        first = gradients[0]
-        first[:-1] = scale[:, None] * first[:-1] + shift[:, None] * first[-1]
-        return gradients, (float(energy_bar.sum()), in_slope)
+        for block, state in self._blocks():
+            along = None if tangent is None else tangent[block]
+            parts, dot = _network.parameter_gradient(
+                state, weights, slope * energy_bar[block], along, slope
+            )
+            # Undo the folding: W' = diag(scale) W and b' = b + shift W.
+            first = parts[0]
+            first[:-1] = scale[:, None] * first[:-1] + shift[:, None] * first[-1]
+            of_scaling = energy_bar[block].sum(), energy_bar[block] @ state.output + dot.sum()
+            result += np.concatenate([*(part.ravel() for part in parts), of_scaling])
+        return result
 
     def layers(self) -> list[FloatArray]:
         """Give what each layer's nodes put out, (n, n_nodes)."""
         # What enters a layer is what the layer before it gave.
-        blocks = ([*state.inputs[1:], state.output[:, None]] for state in self.states)
+        blocks = ([*state.inputs[1:], state.output[:, None]] for _, state in self._blocks())
         return [np.concatenate(layer) for layer in zip(*blocks, strict=True)]
+
+    def _is_compiled(self) -> bool:
+        """Whether there are compiled loops for all activation functions; others are registered."""
+        return all(name in _COMPILED for name in self.activations)
+
+    def _arguments(self) -> tuple[Any, ...]:
+        """Give what the compiled loops take first."""
+        widths = np.array([self.fingerprints.shape[1], *(w.shape[1] for w in self.weights)])
+        codes = np.array([_COMPILED[name] for name in self.activations])
+        weights = np.concatenate([w.ravel() for w in self.weights])
+        return (
+            self.fingerprints.reshape(-1), widths, codes, weights,
+            (*self.scaling, *self.output_scaling),
+        )  # fmt: skip
+
+    def _blocks(self) -> Iterator[tuple[slice, _network.Pass]]:
+        """Evaluate with numpy, block by block."""
+        weights = self._folded()
+        functions = [activations[name] for name in self.activations]
+        for first in range(0, len(self.fingerprints), _BLOCK):
+            block = slice(first, first + _BLOCK)
+            yield block, _network.forward(self.fingerprints[block], weights, functions)
 
     def _folded(self) -> list[FloatArray]:
         """Give the weights with the fingerprint scaling folded into the first layer."""
@@ -532,7 +554,6 @@ class NetworkEvaluation:
         scalings = {element: np.zeros(2) for element in self.sizes}
         for s, part in enumerate(self.parts):
             tangent = None if slope_bar is None else layout.matrix(slope_bar, s)
-            of_weights, of_scalings = part.gradient(energy_bar[part.atoms], tangent)
-            weights[part.element] = np.concatenate([g.ravel() for g in of_weights])
-            scalings[part.element] = np.array(of_scalings)
+            of_part = part.gradient(energy_bar[part.atoms], tangent)
+            weights[part.element], scalings[part.element] = of_part[:-2], of_part[-2:]
         return np.concatenate([*weights.values(), *scalings.values()])

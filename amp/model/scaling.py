@@ -27,7 +27,7 @@ def fingerprint_ranges(fingerprints: FloatArray) -> list[tuple[float, float]]:
     ]
 
 
-def varying(ranges: Sequence[Sequence[float]]) -> npt.NDArray[np.bool_]:
+def varying(ranges: Sequence[Sequence[float]] | FloatArray) -> npt.NDArray[np.bool_]:
     """Say of each function whether its range is wider than 1e-8; below that it is constant."""
     low, high = np.asarray(ranges, dtype=float).reshape(-1, 2).T
     return np.asarray(high - low > _CONSTANT)
@@ -41,8 +41,9 @@ def range_scaling(ranges: Sequence[Sequence[float]]) -> tuple[FloatArray, FloatA
     slope, shift : ndarray, shape (n_functions,)
         1 and 0 where the range is not wider than 1e-8.
     """
-    low, high = np.asarray(ranges, dtype=float).reshape(-1, 2).T
+    pairs = np.asarray(ranges, dtype=float).reshape(-1, 2)  # once: this is part of each MD step
+    low, high = pairs.T
     width = high - low
-    varies = varying(ranges)
+    varies = varying(pairs)
     slope = np.divide(2.0, width, out=np.ones_like(width), where=varies)
     return slope, np.where(varies, -1.0 - slope * low, 0.0)
