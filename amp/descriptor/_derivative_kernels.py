@@ -15,6 +15,7 @@ from amp.descriptor._center_kernels import (
     load_section,
     load_shape,
 )
+from amp.descriptor._choice_kernels import first_group
 from amp.descriptor._jit import entry, inlined, summing
 from amp.descriptor._pair_kernels import add_pair_tangents, add_pair_values, differentiate_pairs
 from amp.descriptor._register_kernels import add_scaled
@@ -78,15 +79,16 @@ def derivatives(
         length = plan.lengths[s]
         for slot in range(length):
             out[g + slot] = 0.0
+        strain[6 * g : 6 * (g + length)] = 0.0
+        group0 = first_group(plan, work, s, lo, starts[i + 1], species, second)
         load_neighbors(plan, work, s, lo, starts[i + 1], species, second, vectors, distances)
         add_pair_values(plan, work, s, out, g)
         pulls[: length * width] = 0.0
         factors[:length] = 0.0
         differentiate_pairs(plan, work, s, factors)
         for t in range(plan.n_elements):
-            st = s * plan.n_elements + t
             for u in range(t, plan.n_elements):
-                group = st * plan.n_elements + u
+                group = group0 + (s * plan.n_elements + t) * plan.n_elements + u
                 if plan.section_starts[group] == plan.section_starts[group + 1]:
                     continue
                 j, k = work.begins[t], work.begins[u]
@@ -180,7 +182,7 @@ def store(plan, s, work, pulls, block_of_pair, lo, block_starts, blocks):
 
 @inlined
 def store_strain(plan, length, work, pulls, strain, start):
-    """Fill dG/dstrain of a center, (6, length), Voigt order xx yy zz yz xz xy."""
+    """Add to dG/dstrain of a center, (6, length), Voigt order xx yy zz yz xz xy."""
     for voigt in range(6):
         d = voigt if voigt < 3 else (1 if voigt == 3 else 0)
         c = voigt if voigt < 3 else (1 if voigt == 5 else 2)
@@ -189,7 +191,7 @@ def store_strain(plan, length, work, pulls, strain, start):
             for t in range(plan.n_elements):
                 for j in range(work.begins[t], work.ends[t]):
                     total += pulls[slot * work.order.size + j, d] * work.rows[c, j]
-            strain[start + voigt * length + slot] = total
+            strain[start + voigt * length + slot] += total
 
 
 @entry
@@ -207,13 +209,13 @@ def tangents(
         s, g = species[i], out_starts[i]
         for slot in range(plan.lengths[s]):
             out[g + slot] = 0.0
+        group0 = first_group(plan, work, s, starts[i], starts[i + 1], species, second)
         load_neighbors(plan, work, s, starts[i], starts[i + 1], species, second, vectors, distances)
         load_velocities(plan, work, i, starts[i], second, velocities, strain_rate)
         add_pair_tangents(plan, work, s, out, g)
         for t in range(plan.n_elements):
-            st = s * plan.n_elements + t
             for u in range(t, plan.n_elements):
-                group = st * plan.n_elements + u
+                group = group0 + (s * plan.n_elements + t) * plan.n_elements + u
                 if plan.section_starts[group] == plan.section_starts[group + 1]:
                     continue
                 j, k = work.begins[t], work.begins[u]

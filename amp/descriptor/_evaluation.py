@@ -42,13 +42,15 @@ def fill_values(
     """Fill the fingerprints of an image's atoms, the first numbers of which are at out_starts."""
     from amp.descriptor import _kernels
 
+    kernels = _with_moments(plan, _kernels.values, "add_values")
+
     def work(first: int, last: int) -> None:
         _call(
-            _kernels.values, first, last, plan, species, near.starts, near.second, near.vectors,
+            kernels, first, last, plan, species, near.starts, near.second, near.vectors,
             near.distances, out_starts, out,
         )  # fmt: skip
 
-    _for_pieces(_kernels.values, work, _pieces(len(species)), threads)
+    _for_pieces(kernels, work, _pieces(len(species)), threads)
 
 
 def contract(
@@ -58,6 +60,7 @@ def contract(
     """Give dE/dr (n_atoms, 3) and dE/dstrain (3, 3) of an image from dE/dG."""
     from amp.descriptor import _kernels
 
+    kernels = _with_moments(plan, _kernels.contract, "add_contraction")
     pieces = _pieces(len(species))
     gradients = np.zeros((len(pieces), len(species), 3))
     strains = np.zeros((len(pieces), 3, 3))
@@ -65,11 +68,11 @@ def contract(
     def work(first: int, last: int) -> None:
         piece = pieces.index((first, last))
         _call(
-            _kernels.contract, first, last, plan, species, near.starts, near.second, near.vectors,
+            kernels, first, last, plan, species, near.starts, near.second, near.vectors,
             near.distances, slope_starts, slopes, gradients[piece], strains[piece],
         )  # fmt: skip
 
-    _for_pieces(_kernels.contract, work, pieces, threads)
+    _for_pieces(kernels, work, pieces, threads)
     if len(pieces) == 1:
         return gradients[0], strains[0]
     return gradients.sum(axis=0), strains.sum(axis=0)
@@ -83,7 +86,8 @@ def fill_derivatives(
     from amp.descriptor import _derivative_kernels
 
     _call(
-        _derivative_kernels.derivatives, plan, species, near.starts, near.second, near.vectors,
+        _with_moments(plan, _derivative_kernels.derivatives, "add_derivatives"),
+        plan, species, near.starts, near.second, near.vectors,
         near.distances, out_starts, out, block_of_pair, block_starts, blocks, strain,
     )  # fmt: skip
 
@@ -96,18 +100,29 @@ def fill_tangents(
     from amp.descriptor import _derivative_kernels
 
     _call(
-        _derivative_kernels.tangents, plan, species, near.starts, near.second, near.vectors,
+        _with_moments(plan, _derivative_kernels.tangents, "add_tangents"),
+        plan, species, near.starts, near.second, near.vectors,
         near.distances, velocities, strain_rate, out_starts, out,
     )  # fmt: skip
 
 
-def _call(kernel: Any, *arguments: Any) -> None:
-    """Call a kernel; the first time, say so if it has to be compiled."""
-    if getattr(kernel, "overloads", True):  # looked at for every prediction, so as cheap as can be
-        kernel(*arguments)
-        return
-    with told_if_compiled(kernel):
-        kernel(*arguments)
+def _with_moments(plan: Plan, kernel: Any, name: str) -> tuple[Any, ...]:
+    """Give a kernel, and the one that adds what goes by moments if anything can."""
+    if not plan.has_moments:
+        return (kernel,)
+    from amp.descriptor import _moment_kernels
+
+    return kernel, getattr(_moment_kernels, name)
+
+
+def _call(kernels: tuple[Any, ...], *arguments: Any) -> None:
+    """Call kernels in turn; the first time, say so if one has to be compiled."""
+    for kernel in kernels:
+        if getattr(kernel, "overloads", True):  # looked at for every prediction, so cheap
+            kernel(*arguments)
+            continue
+        with told_if_compiled(kernel):
+            kernel(*arguments)
 
 
 def _pieces(n_atoms: int) -> list[tuple[int, int]]:
@@ -117,10 +132,12 @@ def _pieces(n_atoms: int) -> list[tuple[int, int]]:
 
 
 def _for_pieces(
-    kernel: Any, work: Callable[[int, int], None], pieces: list[tuple[int, int]], threads: int
-) -> None:
+    kernels: tuple[Any, ...], work: Callable[[int, int], None], pieces: list[tuple[int, int]],
+    threads: int,
+) -> None:  # fmt: skip
     """Do all pieces; kernels release the interpreter."""
-    if not getattr(kernel, "overloads", True):  # threads must not compile at once
+    # Threads must not compile at once.
+    if not all(getattr(kernel, "overloads", True) for kernel in kernels):
         work(*pieces[0])
         pieces = pieces[1:]
     if threads == 1 or len(pieces) < 2:

@@ -43,6 +43,7 @@ from amp.descriptor._center_kernels import (
     load_section,
     load_shape,
 )
+from amp.descriptor._choice_kernels import first_group
 from amp.descriptor._jit import entry, inlined, summing
 from amp.descriptor._pair_kernels import add_pair_values, contract_pairs
 from amp.descriptor._row_kernels import combine, cutoff
@@ -103,11 +104,12 @@ def values(first, last, plan, species, starts, second, vectors, distances, out_s
         s = species[i]
         for slot in range(plan.lengths[s]):
             out[out_starts[i] + slot] = 0.0
+        group0 = first_group(plan, work, s, starts[i], starts[i + 1], species, second)
         load_neighbors(plan, work, s, starts[i], starts[i + 1], species, second, vectors, distances)
         add_pair_values(plan, work, s, out, out_starts[i])
         for t in range(plan.n_elements):
             for u in range(t, plan.n_elements):
-                group = (s * plan.n_elements + t) * plan.n_elements + u
+                group = group0 + (s * plan.n_elements + t) * plan.n_elements + u
                 if plan.section_starts[group] == plan.section_starts[group + 1]:
                     continue
                 j, k = work.begins[t], work.begins[u]
@@ -141,11 +143,12 @@ def contract(
     factors = aligned(work.order.size).reshape(1, work.order.size)
     for i in range(first, last):
         s, lo = species[i], starts[i]
+        group0 = first_group(plan, work, s, lo, starts[i + 1], species, second)
         load_neighbors(plan, work, s, lo, starts[i + 1], species, second, vectors, distances)
         contract_pairs(plan, work, s, slopes_g, slope_starts[i], pulls, factors)
         for t in range(plan.n_elements):
             for u in range(t, plan.n_elements):
-                group = (s * plan.n_elements + t) * plan.n_elements + u
+                group = group0 + (s * plan.n_elements + t) * plan.n_elements + u
                 if plan.section_starts[group] == plan.section_starts[group + 1]:
                     continue
                 j, k = work.begins[t], work.begins[u]

@@ -3,10 +3,14 @@
 Functions share most of their parts: the cutoff function, a Gaussian of the distances, and a power
 of 1 + gamma cos(theta) (an angular term).  Each is tabled once, a kernel evaluates it once per pair
 or triplet, and a function is a few indices into these tables.
+
+G5 functions with a whole zeta that is not too high can go by moments instead of triplets (see
+`_moment_kernels.py`), and have tables of their own for that.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +20,12 @@ from amp.core.typing import FloatArray, IntArray
 from amp.descriptor.cutoffs import Cutoff, dict2cutoff
 from amp.descriptor.symmetry_functions import SymmetryFunction
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["HIGHEST", "Plan", "make_plan"]
+
+HIGHEST = 8  # zeta up to which there are moments
+# Neighbors from which on they are used.  What rounding takes of moments is relative to squares of
+# sums, and with a few neighbors much less than these may be left.
+_FEWEST = 8
 
 
 class Plan(NamedTuple):
@@ -25,7 +34,8 @@ class Plan(NamedTuple):
     s is the species of the center, t and u those of neighbors, n the number of elements.
     Angular functions are grouped by (s, t, u), t <= u, at index (s n + t) n + u.  Those of a group
     that share cutoff function and kind (G4 or G5) are a section, those of a section that share the
-    Gaussian are a shape; the rest of a function is one angular term.
+    Gaussian are a shape; the rest of a function is one angular term.  Where some functions can go
+    by moments, groups from n^3 on are those of the functions that cannot.
     """
 
     n_elements: int
@@ -36,22 +46,38 @@ class Plan(NamedTuple):
         IntArray  # (n^2 + 1,)     cutoff functions that center s needs of neighbor t: s n + t
     )
     cuts: IntArray
-    pair_starts: IntArray  # (n^2 + 1,)    G2 functions of (s, t): s n + t
+    pair_starts: (
+        IntArray  # (n^2 + n + 1,) G2 functions of (s, t): s n + t; radial terms of moments: n^2 + s
+    )
     pair_functions: IntArray  # (., 2)     cutoff, slot
     pair_gaussians: FloatArray  # (., 2)   eta / rc^2, offset
     angular: FloatArray  # (n_angular, 3)  gamma, zeta, 2^(1 - zeta)
-    angle_starts: IntArray  # (n^3 + 1,)   angular terms of a group
+    angle_starts: IntArray  # (n_groups + 1,) angular terms of a group
     angles: IntArray
-    section_starts: IntArray  # (n^3 + 1,) sections of a group
+    section_starts: IntArray  # (n_groups + 1,) sections of a group
     sections: IntArray  # (n_sections, 3)  cutoff, 1 for G4 (r_jk counts), 1 if any offset is not 0
     shape_starts: IntArray  # (n_sections + 1,)
     shapes: FloatArray  # (n_shapes, 2)    eta / rc^2, offset
     function_starts: IntArray  # (n_shapes + 1,)
     functions: IntArray  # (., 2)          place among the group's angular terms, slot
-    reach: FloatArray  # (n^3,)            largest cutoff of a group
-    reach_across: FloatArray  # (n^3,)     the same for r_jk; infinite if there is a G5
+    reach: FloatArray  # (n_groups,)       largest cutoff of a group
+    reach_across: FloatArray  # (n_groups,) the same for r_jk; infinite if there is a G5
     slot_starts: IntArray  # (n^2 + 1,)    functions of s that see t
     slots: IntArray
+    # For moments; harmonic (l, m) is at l^2 + l + m
+    has_moments: bool
+    fewest: int  # neighbors from which on they are used
+    degrees: IntArray  # (n,)              highest zeta of s
+    levels: FloatArray  # (n_angular, HIGHEST + 1)  angular terms in Legendre polynomials
+    moment_starts: IntArray  # (n_terms n^2 + 1,)  functions of a radial term: (term n + t) n + u
+    moment_functions: IntArray  # (., 2)   angular term, slot
+    terms_seen: IntArray  # (n_terms, n)   1 if a radial term is needed of neighbors of t
+    harmonic_levels: IntArray  # (.,)      l
+    harmonic_steps: IntArray  # (., 4)     a, b, c, d and
+    harmonic_factors: FloatArray  # (., 2) f, g where harmonic = f a b + g c d
+    harmonic_weights: FloatArray  # (.,)   w_lm of the addition theorem
+    triplet_costs: FloatArray  # (n^3,)    what moments spare, per pair of neighbors
+    moment_costs: FloatArray  # (n, n + 1) of s: per neighbor of t, and once
 
 
 def make_plan(
@@ -96,9 +122,15 @@ def make_plan(
                 pairs[s * n + t].append(radial)
             else:
                 angle = angular.add(_angular_key(function))
-                entry = _Angular(radial, function["type"] == "G4", angle)
+                zeta = float(function["zeta"])
+                has_across = function["type"] == "G4"
+                by_moments = not has_across and zeta in range(1, HIGHEST + 1)
+                entry = _Angular(radial, has_across, angle, int(zeta), by_moments)
                 groups[(s * n + t) * n + u].append(entry)
     table = cutoffs.array(3)
+    moments, terms = _moments(groups, n, angular.array(3))
+    pairs += terms
+    rest = [[e for e in group if not e.by_moments] for group in groups]
     pair_starts, pair_functions = _ragged([[(f.cutoff, f.slot) for f in fs] for fs in pairs], 2)
     gaussians = [(f.eta, f.offset) for functions in pairs for f in functions]
     cut_starts, cuts = _ragged([sorted(found) for found in needed])
@@ -114,9 +146,11 @@ def make_plan(
         pair_functions=pair_functions,
         pair_gaussians=np.array(gaussians, dtype=float).reshape(-1, 2),
         angular=angular.array(3),
-        **_sections(groups, table),
+        **_sections(groups + rest if moments["has_moments"] else groups, table),
         slot_starts=slot_starts,
         slots=flat_slots,
+        **moments,
+        **_costs(groups, terms, table),
     )
 
 
@@ -135,6 +169,8 @@ class _Angular(NamedTuple):
     radial: _Radial
     has_across: bool
     angle: int
+    zeta: int
+    by_moments: bool  # if these pay
 
     @property
     def section(self) -> tuple[int, bool]:
@@ -202,6 +238,90 @@ def _sections(groups: Sequence[Sequence[_Angular]], cutoffs: FloatArray) -> dict
             ]
         ),
     }
+
+
+def _moments(
+    groups: Sequence[Sequence[_Angular]], n: int, angular: FloatArray
+) -> tuple[dict[str, Any], list[list[_Radial]]]:
+    """Arrange the functions that can go by moments, and give their radial terms per element."""
+    terms: list[list[_Radial]] = []
+    functions: list[list[tuple[int, int]]] = []
+    degrees, levels = np.zeros(n, dtype=np.int64), np.zeros((len(angular), HIGHEST + 1))
+    for s in range(n):
+        own = [[e for e in group if e.by_moments] for group in groups[s * n**2 : (s + 1) * n**2]]
+        found = sorted({e.radial._replace(slot=-1) for group in own for e in group})
+        terms.append(found)
+        for term in found:
+            functions += [
+                [(e.angle, e.radial.slot) for e in group if e.radial._replace(slot=-1) == term]
+                for group in own
+            ]
+        for e in (e for group in own for e in group):
+            degrees[s] = max(degrees[s], e.zeta)
+            levels[e.angle, : e.zeta + 1] = _in_legendre(angular[e.angle, 0], e.zeta)
+    moment_starts, moment_functions = _ragged(functions, 2)
+    counts = np.diff(moment_starts).reshape(-1, n, n)
+    steps, factors, weights = _harmonics()
+    degree = np.arange(HIGHEST + 1)
+    return {
+        "has_moments": bool(functions),
+        "fewest": _FEWEST,
+        "degrees": degrees,
+        "levels": levels,
+        "moment_starts": moment_starts,
+        "moment_functions": moment_functions,
+        "terms_seen": ((counts.sum(axis=1) + counts.sum(axis=2)) > 0).astype(np.int64),
+        "harmonic_levels": np.repeat(degree, 2 * degree + 1),
+        "harmonic_steps": steps,
+        "harmonic_factors": factors,
+        "harmonic_weights": weights,
+    }, terms
+
+
+def _in_legendre(gamma: float, zeta: int) -> FloatArray:
+    """Expand 2^(1 - zeta) (1 + gamma x)^zeta in Legendre polynomials."""
+    power = np.array([math.comb(zeta, k) * gamma**k for k in range(zeta + 1)])
+    series = np.zeros(zeta + 1)  # poly2leg leaves out zeros at the end
+    found = np.polynomial.legendre.poly2leg(power)
+    series[: found.size] = found
+    return 2.0 ** (1 - zeta) * series
+
+
+def _harmonics() -> tuple[IntArray, FloatArray, FloatArray]:
+    """Table how real solid harmonics of a unit vector come from those of lower degree.
+
+    They are scaled as in T. Helgaker, P. Joergensen, J. Olsen, Molecular Electronic-Structure
+    Theory (Wiley, 2000), section 6.4; m < 0 are sines.  The first four are 1, y / 2, z and x / 2.
+    """
+    steps, factors, weights = [(0, 0, 0, 0)], [(1.0, 0.0)], [1.0]
+    one, y, z, x = range(4)
+    for level in range(1, HIGHEST + 1):
+        below, beneath = level * level - level, level * level - 3 * level + 2  # order 0 of these
+        top = level - 1
+        for m in range(-level, level + 1):
+            if m == level:
+                steps.append((x, below + top, y, below - top))
+                factors.append((1.0 / level, -1.0 / level))
+            elif m == -level:
+                steps.append((y, below + top, x, below - top))
+                factors.append((1.0 / level, 1.0 / level))
+            else:
+                has_beneath = abs(m) < top
+                steps.append((z, below + m, one, beneath + m if has_beneath else 0))
+                product = (level + m) * (level - m)
+                factors.append(((2 * level - 1) / product, -1.0 / product if has_beneath else 0.0))
+            norm = math.factorial(level - abs(m)) * math.factorial(level + abs(m))
+            weights.append(float(norm if m == 0 else 2 * norm))
+    return np.array(steps, dtype=np.int64), np.array(factors), np.array(weights)
+
+
+def _costs(
+    groups: Sequence[Sequence[_Angular]], terms: Sequence[Sequence[_Radial]], cutoffs: FloatArray
+) -> dict[str, Any]:
+    """Estimate what both ways cost."""
+    n = len(terms)
+    triplets, moments = np.zeros(n**3), np.zeros((n, n + 1))
+    return {"triplet_costs": triplets, "moment_costs": moments}
 
 
 def _offsets(lists: Sequence[Sequence[Any]]) -> IntArray:
