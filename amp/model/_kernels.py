@@ -6,7 +6,10 @@ processor's cache.  See amp.core.fingerprints for how derivatives are stored.
 
 What limits these loops is how fast memory delivers, so they go through it strictly in order, one
 row of a run after the other: taking several rows at once saves instructions, but processors then
-fail to fetch ahead, and it takes two to three times as long.  Positions are unsigned, because
+fail to fetch ahead, and it takes two to three times as long; so does mixing the way back of an
+image with the way forth of the next.  Asking for memory ahead of its use gains nothing, and sums
+kept in registers, though twice as fast in the nearest caches, nothing for what comes from farther
+away.  Positions are unsigned, because
 numba lets signed ones count from an array's end, which keeps loops out of vector registers.
 Arithmetic is in double precision whatever the precision that derivatives are stored in.
 """

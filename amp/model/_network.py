@@ -2,6 +2,9 @@
 
 With a_0 = x, z_l = a_(l-1) W_l + b_l and a_l = f_l(z_l), the output is a_L.  Weights come as one
 array per layer, (inputs + 1, outputs), the last row being the bias b_l.
+
+`_network_kernels` does the same in compiled loops for the activation functions that it knows; this
+is for all others, and where the nodes' outputs are asked for.
 """
 
 from __future__ import annotations

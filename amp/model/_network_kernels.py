@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 __all__ = ["energies_and_slopes", "gradient"]
 
 _WIDE = 8  # numbers that vector registers are written for; narrower ones take several
-_TILE = 8  # nodes whose sums are built together
+_TILE = 2  # nodes whose sums are built together: more would not fit registers of 256 bits
 
 _inlined: Any = njit(forceinline=True, nogil=True, error_model="numpy", fastmath={"contract"})
 _called: Any = njit(nogil=True, error_model="numpy", fastmath={"contract"})
@@ -196,8 +196,8 @@ def _power_of_two(typingctx, number):
     return types.float64(types.float64), codegen
 
 
-_tile_all, _tile_half, _tile_one = _tile(_TILE), _tile(_TILE // 2), _tile(1)
-_outer_all, _outer_half, _outer_one = _outer(_TILE), _outer(_TILE // 2), _outer(1)
+_tile_all, _tile_one = _tile(_TILE), _tile(1)
+_outer_all, _outer_one = _outer(_TILE), _outer(1)
 
 
 @_called
@@ -209,9 +209,6 @@ def _products(weights, first, out_step, in_step, n_out, n, a, b, row, out_a, out
         if n_out - j >= _TILE:
             _tile_all(weights, w, out_step, in_step, n, a, b, row, out_a, out_b, to + j)
             j += _TILE
-        elif n_out - j >= _TILE // 2:
-            _tile_half(weights, w, out_step, in_step, n, a, b, row, out_a, out_b, to + j)
-            j += _TILE // 2
         else:
             _tile_one(weights, w, out_step, in_step, n, a, b, row, out_a, out_b, to + j)
             j += 1
@@ -230,9 +227,6 @@ def _add_outer(atoms, width, a, b, n, n_out, sums, to):
             if n_out - j >= _TILE:
                 _outer_all(atoms, k, width, a, b, n, j, sums, place)
                 j += _TILE
-            elif n_out - j >= _TILE // 2:
-                _outer_half(atoms, k, width, a, b, n, j, sums, place)
-                j += _TILE // 2
             else:
                 _outer_one(atoms, k, width, a, b, n, j, sums, place)
                 j += 1
