@@ -201,7 +201,6 @@ def add_values(first, last, plan, species, starts, second, vectors, distances, o
     """Add to the fingerprints of centers first:last."""
     work = make_work(plan, starts)
     m = make_moments(plan, work.order.size)
-    n = plan.n_elements
     for i in range(first, last):
         s, lo = species[i], starts[i]
         hi, begin, end = what_to_do(plan, work, s, lo, starts[i + 1], species, second)
