@@ -44,9 +44,8 @@ MAY_USE = {
     "core.images": {"ase"},
     "core.neighbors": {"ase", "matscipy", "vesin"},
     "core.logs": {"rich"},
-    "descriptor": {"numpy", "numba"},
-    "descriptor.register_kernels": {"llvmlite"},  # numba's own way to the processor
-    "model": {"numpy", "numba", "torch"},
+    "descriptor": {"numpy", "numba", "llvmlite"},  # numba's own way to the processor
+    "model": {"numpy", "numba", "llvmlite", "torch"},
     "model.node_plot": {"matplotlib"},  # `NodePlot` is an old name of this room
     "regression": {"numpy", "scipy", "torch"},
     "search": {"numpy", "scipy", "torch"},

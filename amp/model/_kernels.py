@@ -19,7 +19,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from amp.core.compiling import kept
 
 __all__ = ["force_pass", "residuals"]
 
@@ -28,7 +29,7 @@ __all__ = ["force_pass", "residuals"]
 _SUMS = {"reassoc", "contract", "nsz"}
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@kept(nogil=True, fastmath=_SUMS)
 def force_pass(
     images, layout, derivatives, strain, slopes,
     ref_forces, force_scale, ref_stress, stress_scale, volumes,
@@ -69,7 +70,7 @@ def force_pass(
                 _backward(lo, hi, layout, derivatives, row, column, bar, slope_bar)
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def residuals(values, references, scale):
     """Turn values into d(scale / 2 * mean square residual)/d(values), in place."""
     total, largest, count = 0.0, 0.0, 0
@@ -89,7 +90,7 @@ def residuals(values, references, scale):
     return total / count, largest
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _longest_row(images, image_starts, atom_starts, lengths):
     """Give the longer side of the largest run."""
     longest, n_elements = lengths.max(), lengths.size
@@ -99,7 +100,7 @@ def _longest_row(images, image_starts, atom_starts, lengths):
     return longest
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@kept(nogil=True, fastmath=_SUMS)
 def _forces(lo, hi, layout, derivatives, slopes, row, column, forces):
     """Add the forces on atoms lo:hi of one image."""
     _, species, starts, lengths = layout
@@ -138,7 +139,7 @@ def _forces(lo, hi, layout, derivatives, slopes, row, column, forces):
         forces[center, 2] += own_z
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@kept(nogil=True, fastmath=_SUMS)
 def _backward(lo, hi, layout, derivatives, row, column, bar, slope_bar):
     """Add to dL/d(slopes) of atoms lo:hi what comes from dL/dF = bar (n, 3)."""
     _, species, starts, lengths = layout
@@ -170,7 +171,7 @@ def _backward(lo, hi, layout, derivatives, row, column, bar, slope_bar):
                 slope_bar[start + np.uintp(slots[slot + k])] += row[k]
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@kept(nogil=True, fastmath=_SUMS)
 def _sum_rows(values, start, n_rows, n, factors, out):
     """Fill out[:n] with the sum of rows of n values, each times its factor."""
     for i in range(n):
@@ -182,7 +183,7 @@ def _sum_rows(values, start, n_rows, n, factors, out):
         start += n
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@kept(nogil=True, fastmath=_SUMS)
 def _products_with_rows(values, start, n_rows, n, vector, out):
     """Fill out[:n_rows] with the scalar products of rows of n values and a vector."""
     for r in range(n_rows):
@@ -193,7 +194,7 @@ def _products_with_rows(values, start, n_rows, n, vector, out):
         start += n
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@kept(nogil=True, fastmath=_SUMS)
 def _strain_slopes(lo, hi, layout, strain, slopes, result):
     """Add dE/dstrain (6,) of one image."""
     _, species, starts, lengths = layout
@@ -208,7 +209,7 @@ def _strain_slopes(lo, hi, layout, strain, slopes, result):
             place += length
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@kept(nogil=True, fastmath=_SUMS)
 def _strain_backward(lo, hi, layout, strain, stress_bar, slope_bar):
     """Fill dL/d(slopes) of atoms lo:hi with what comes from dL/d(dE/dstrain) (6,)."""
     _, species, starts, lengths = layout

@@ -21,6 +21,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from amp.core.compiling import kept
+
 __all__ = ["energies_and_slopes", "gradient"]
 
 _WIDE = 8  # numbers that vector registers are written for; narrower ones take several
@@ -28,7 +30,7 @@ _TILE = 2  # nodes whose sums are built together: more would not fit registers o
 
 _inlined: Any = njit(forceinline=True, nogil=True, error_model="numpy", fastmath={"contract"})
 _called: Any = njit(nogil=True, error_model="numpy", fastmath={"contract"})
-_entry: Any = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+_entry: Any = kept(nogil=True, error_model="numpy", fastmath={"contract"})
 
 
 # -- vector registers --------------------------------------------------------------------------

@@ -26,7 +26,6 @@ def test_the_first_forces_of_a_process_take_no_more_than_three_seconds(start, tm
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="root must give its powers up")
-@pytest.mark.xfail(reason="numba refuses functions whose machine code it can keep nowhere")
 def test_kernels_can_be_imported_where_nothing_can_be_written(start, tmp_path):
     home = tmp_path / "home"
     home.mkdir()

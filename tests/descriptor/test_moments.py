@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from numpy.testing import assert_allclose, assert_array_equal
 
 from amp.core.neighbors import neighbor_pairs
@@ -17,7 +18,7 @@ from amp.descriptor._work import make_work
 from amp.descriptor.cutoffs import Cosine, Tanh3
 from amp.descriptor.gaussian import Gaussian, make_symmetry_functions
 from amp.descriptor.symmetry_functions import check_symmetry_functions
-from amp.testing import ELEMENTS, DescriptorSuite
+from amp.testing import ELEMENTS, DescriptorSuite, random_potential
 
 
 def by(way, plan):
@@ -169,6 +170,23 @@ def test_descriptors_without_whole_g5_have_no_moments(kind):
     descriptor = Gaussian(cutoff=6.5, Gs=functions, elements=["Cu"])
     assert not descriptor._ready().plan.has_moments
     assert group_of(descriptor, bulk("Cu", cubic=True)) == 0
+
+
+def test_forces_and_stress_of_a_potential_by_moments_match_its_energy():
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=2)
+    functions = make_symmetry_functions(["Cu"], "G5", [0.01, 1.0], zetas=[1, 4], gammas=[1, -1])
+    descriptor = Gaussian(cutoff=6.0, Gs=functions)
+    images = [atoms.copy() for _ in range(4)]
+    for seed, image in enumerate(images):
+        image.rattle(0.1, seed=seed)
+    atoms.calc = random_potential(descriptor, images, 1)
+    assert group_of(descriptor, atoms) > 0
+    expected = calculate_numerical_forces(atoms, eps=1e-4)
+    assert np.abs(expected).max() > 0.01
+    assert_allclose(atoms.get_forces(), expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+    expected = calculate_numerical_stress(atoms, eps=1e-5)
+    assert_allclose(atoms.get_stress(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def test_time_grows_like_the_number_of_neighbors():

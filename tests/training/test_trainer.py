@@ -772,13 +772,19 @@ def test_a_regressor_that_does_nothing_is_told(make_calc, waters):
 
 SCRIPT = """
     import sys
+    import time
     from ase.io import read
     from amp import Amp
     from amp.descriptor.gaussian import Gaussian
     from amp.model import LossFunction
     from amp.model.neuralnetwork import NeuralNetwork
 
-    loss = LossFunction(convergence={"energy_rmse": 1e-15}, maxiter=int(sys.argv[1]))
+    class Slow(LossFunction):  # it must not end before it is interrupted
+        def evaluate(self, vector, gradient):
+            time.sleep(0.02)
+            return super().evaluate(vector, gradient)
+
+    loss = Slow(convergence={"energy_rmse": 1e-15}, maxiter=int(sys.argv[1]))
     model = NeuralNetwork(randomseed=1, checkpoints=10**6, lossfunction=loss)
     Amp(Gaussian(4.0), model, label="run", cores=1).train(read("waters.traj", ":"))
 """
