@@ -50,7 +50,7 @@ def fill_values(
             near.distances, out_starts, out,
         )  # fmt: skip
 
-    _for_pieces(kernels, work, _pieces(len(species)), threads)
+    _for_pieces(kernels[-1], work, _pieces(len(species)), threads)
 
 
 def contract(
@@ -72,7 +72,7 @@ def contract(
             near.distances, slope_starts, slopes, gradients[piece], strains[piece],
         )  # fmt: skip
 
-    _for_pieces(kernels, work, pieces, threads)
+    _for_pieces(kernels[-1], work, pieces, threads)
     if len(pieces) == 1:
         return gradients[0], strains[0]
     return gradients.sum(axis=0), strains.sum(axis=0)
@@ -132,12 +132,10 @@ def _pieces(n_atoms: int) -> list[tuple[int, int]]:
 
 
 def _for_pieces(
-    kernels: tuple[Any, ...], work: Callable[[int, int], None], pieces: list[tuple[int, int]],
-    threads: int,
-) -> None:  # fmt: skip
-    """Do all pieces; kernels release the interpreter."""
-    # Threads must not compile at once.
-    if not all(getattr(kernel, "overloads", True) for kernel in kernels):
+    kernel: Any, work: Callable[[int, int], None], pieces: list[tuple[int, int]], threads: int
+) -> None:
+    """Do all pieces; kernels release the interpreter.  `kernel` is the last that they call."""
+    if not getattr(kernel, "overloads", True):  # threads must not compile at once
         work(*pieces[0])
         pieces = pieces[1:]
     if threads == 1 or len(pieces) < 2:

@@ -185,8 +185,8 @@ def test_forces_and_stress_of_a_potential_by_moments_match_its_energy():
     expected = calculate_numerical_forces(atoms, eps=1e-4)
     assert np.abs(expected).max() > 0.01
     assert_allclose(atoms.get_forces(), expected, rtol=0, atol=1e-6 * np.abs(expected).max())
-    expected = calculate_numerical_stress(atoms, eps=1e-5)
-    assert_allclose(atoms.get_stress(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    expected = calculate_numerical_stress(atoms, eps=1e-6)
+    assert_allclose(atoms.get_stress(), expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
 def test_time_grows_like_the_number_of_neighbors():
