@@ -49,7 +49,7 @@ class TestGaussianByMoments(DescriptorSuite):
 
 
 class TestGaussianByMomentsOfLargerCrystals(DescriptorSuite):
-    """The choice is the descriptor's own, and falls on moments in nearly all crystals."""
+    """The choice is the descriptor's own, and falls on moments for most atoms of crystals."""
 
     descriptor = Gaussian(
         cutoff=6.5,
