@@ -44,6 +44,7 @@ __all__ = [
     "add_shape_values",
     "clear_padding",
     "four_functions",
+    "last_first",
     "list_triplets",
     "load_angles",
     "load_distances",
@@ -109,6 +110,17 @@ def load_distances(work, a, n):
         work.parts[SIDE + i] = work.rows[R, a + i]
     for i in range(n):
         work.parts[INVERSE_SIDE + i] = work.rows[INVERSE, a + i]
+
+
+@inlined
+def last_first(plan, work, group, t):
+    """Give the end of the first neighbors of triplets of a group: 0 if it has no functions.
+
+    A condition in the loops over groups instead would be dear: around a branch numba counts the
+    references to every array that is passed on.
+    """
+    has_functions = plan.section_starts[group] < plan.section_starts[group + 1]
+    return work.ends[t] * int(has_functions)
 
 
 @inlined

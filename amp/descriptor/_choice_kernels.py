@@ -14,7 +14,8 @@ def first_group(plan, work, s, lo, hi, species, second):
     It depends on how many neighbors of each species there are, and so is the same in all kernels.
     """
     is_open = int(plan.has_moments) * int(hi - lo >= plan.fewest)
-    pays = int(spared(plan, work, s, lo, hi, species, second) > 0.0)
+    # Without a branch: numba would count the references to all arrays there.
+    pays = int(spared(plan, work, s, lo, lo + (hi - lo) * is_open, species, second) > 0.0)
     return plan.n_elements**3 * is_open * pays
 
 

@@ -9,6 +9,7 @@ from amp.descriptor._center_kernels import (
     add_shape_values,
     clear_padding,
     four_functions,
+    last_first,
     list_triplets,
     load_angles,
     load_neighbors,
@@ -89,13 +90,10 @@ def derivatives(
         for t in range(plan.n_elements):
             for u in range(t, plan.n_elements):
                 group = group0 + (s * plan.n_elements + t) * plan.n_elements + u
-                if plan.section_starts[group] == plan.section_starts[group + 1]:
-                    continue
-                j, k = work.begins[t], work.begins[u]
-                while j < work.ends[t]:
+                j, k, end = work.begins[t], work.begins[u], last_first(plan, work, group, t)
+                while j < end:
                     n, j, k = list_triplets(plan, work, group, t, u, j, k)
-                    if n:
-                        differentiate_batch(plan, work, group, n, out, g, pulls, factors)
+                    differentiate_batch(plan, work, group, n, out, g, pulls, factors)
         resolve_pulls(work, length, pulls, factors)
         store(plan, s, work, pulls, block_of_pair, lo, block_starts, blocks)
         if strain.size:
@@ -216,13 +214,10 @@ def tangents(
         for t in range(plan.n_elements):
             for u in range(t, plan.n_elements):
                 group = group0 + (s * plan.n_elements + t) * plan.n_elements + u
-                if plan.section_starts[group] == plan.section_starts[group + 1]:
-                    continue
-                j, k = work.begins[t], work.begins[u]
-                while j < work.ends[t]:
+                j, k, end = work.begins[t], work.begins[u], last_first(plan, work, group, t)
+                while j < end:
                     n, j, k = list_triplets(plan, work, group, t, u, j, k)
-                    if n:
-                        add_tangents(plan, work, group, n, out, g)
+                    add_tangents(plan, work, group, n, out, g)
 
 
 @inlined

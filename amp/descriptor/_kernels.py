@@ -37,6 +37,7 @@ from amp.descriptor._center_kernels import (
     add_shape_values,
     clear_padding,
     four_functions,
+    last_first,
     list_triplets,
     load_angles,
     load_neighbors,
@@ -110,13 +111,10 @@ def values(first, last, plan, species, starts, second, vectors, distances, out_s
         for t in range(plan.n_elements):
             for u in range(t, plan.n_elements):
                 group = group0 + (s * plan.n_elements + t) * plan.n_elements + u
-                if plan.section_starts[group] == plan.section_starts[group + 1]:
-                    continue
-                j, k = work.begins[t], work.begins[u]
-                while j < work.ends[t]:
+                j, k, end = work.begins[t], work.begins[u], last_first(plan, work, group, t)
+                while j < end:
                     n, j, k = list_triplets(plan, work, group, t, u, j, k)
-                    if n:
-                        add_values(plan, work, group, n, out, out_starts[i])
+                    add_values(plan, work, group, n, out, out_starts[i])
 
 
 @inlined
@@ -149,15 +147,10 @@ def contract(
         for t in range(plan.n_elements):
             for u in range(t, plan.n_elements):
                 group = group0 + (s * plan.n_elements + t) * plan.n_elements + u
-                if plan.section_starts[group] == plan.section_starts[group + 1]:
-                    continue
-                j, k = work.begins[t], work.begins[u]
-                while j < work.ends[t]:
+                j, k, end = work.begins[t], work.begins[u], last_first(plan, work, group, t)
+                while j < end:
                     n, j, k = list_triplets(plan, work, group, t, u, j, k)
-                    if n:
-                        contract_batch(
-                            plan, work, group, n, slopes_g, slope_starts[i], pulls, factors
-                        )
+                    contract_batch(plan, work, group, n, slopes_g, slope_starts[i], pulls, factors)
         spread(plan, work, i, lo, second, pulls, factors, gradient, strain)
 
 
