@@ -168,19 +168,20 @@ def load_section(plan, work, section, n, slopes):
     has_across = plan.sections[section, 1] == 1
     has_offset = plan.sections[section, 2] == 1
     rows, index, parts = work.rows, work.members, work.parts
+    real, two = parts.dtype.type, parts.dtype.type(2.0)
     fc = CUTS + 2 * plan.sections[section, 0]
     if has_across:
         lengths(parts, n)
         cutoff(plan.cutoffs, plan.sections[section, 0], parts, n, slopes)
         for t in range(n):
-            parts[FC + t] *= rows[fc, index[FIRST + t]] * rows[fc, index[SECOND + t]]
+            parts[FC + t] *= real(rows[fc, index[FIRST + t]]) * real(rows[fc, index[SECOND + t]])
         for t in range(n):
-            parts[Q + t] = 2.0 * (parts[SQUARES + t] + parts[DOTS + t])
+            parts[Q + t] = two * (parts[SQUARES + t] + parts[DOTS + t])
     else:
         for t in range(n):
             parts[FC + t] = rows[fc, index[FIRST + t]] * rows[fc, index[SECOND + t]]
         for t in range(n):
-            parts[Q + t] = parts[SQUARES + t] + 2.0 * parts[DOTS + t]
+            parts[Q + t] = parts[SQUARES + t] + two * parts[DOTS + t]
     if has_offset:
         for t in range(n):
             parts[LENGTHS + t] = rows[R, index[FIRST + t]] + rows[R, index[SECOND + t]]
@@ -205,13 +206,14 @@ def clear_padding(parts, n):
 def load_shape(plan, work, section, shape, n):
     """Compute the weights of a shape."""
     eta, offset = plan.shapes[shape, 0], plan.shapes[shape, 1]
-    parts = work.parts
+    parts, real = work.parts, work.parts.dtype.type
+    sides = 3.0 if plan.sections[section, 1] else 2.0
+    linear, constant = real(2.0 * eta * offset), real(-eta * sides * offset * offset)
+    eta = real(eta)
     if offset == 0.0:
         for t in range(n):
             parts[WEIGHT + t] = parts[FC + t] * exponential(-eta * parts[Q + t])
     else:
-        sides = 3.0 if plan.sections[section, 1] else 2.0
-        linear, constant = 2.0 * eta * offset, -eta * sides * offset * offset
         for t in range(n):
             exponent = constant + linear * parts[LENGTHS + t] - eta * parts[Q + t]
             parts[WEIGHT + t] = parts[FC + t] * exponential(exponent)

@@ -37,15 +37,17 @@ class Near(Protocol):
 
 def fill_values(
     plan: Plan, species: IntArray, near: Near, out_starts: IntArray, out: FloatArray,
-    threads: int = 1,
+    threads: int = 1, dtype: str = "float64",
 ) -> None:  # fmt: skip
     """Fill the fingerprints of an image's atoms, the first numbers of which are at out_starts."""
     from amp.descriptor import _kernels
 
+    like = np.empty(0, dtype)
+
     def work(first: int, last: int) -> None:
         _call(
             _kernels.values, first, last, plan, species, near.starts, near.second, near.vectors,
-            near.distances, out_starts, out,
+            near.distances, out_starts, out, like,
         )  # fmt: skip
 
     _for_pieces(_kernels.values, work, _pieces(len(species)), threads)
@@ -53,11 +55,12 @@ def fill_values(
 
 def contract(
     plan: Plan, species: IntArray, near: Near, slope_starts: IntArray, slopes: FloatArray,
-    threads: int = 1,
+    threads: int = 1, dtype: str = "float64",
 ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
     """Give dE/dr (n_atoms, 3) and dE/dstrain (3, 3) of an image from dE/dG."""
     from amp.descriptor import _kernels
 
+    like = np.empty(0, dtype)
     pieces = _pieces(len(species))
     gradients = np.zeros((len(pieces), len(species), 3))
     strains = np.zeros((len(pieces), 3, 3))
@@ -67,6 +70,7 @@ def contract(
         _call(
             _kernels.contract, first, last, plan, species, near.starts, near.second, near.vectors,
             near.distances, slope_starts, slopes, gradients[piece], strains[piece],
+            like,
         )  # fmt: skip
 
     _for_pieces(_kernels.contract, work, pieces, threads)
