@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from amp.descriptor._jit import inlined, summing
 from amp.descriptor._register_kernels import add_scaled, pack
-from amp.descriptor._row_kernels import angular_terms, cutoff, exponential, lengths, weigh
+from amp.descriptor._row_kernels import (
+    angular_terms,
+    cutoff,
+    exponential,
+    is_single,
+    lengths,
+    weigh,
+)
 from amp.descriptor._work import (
     ALPHA,
     ANGLES,
@@ -22,6 +29,8 @@ from amp.descriptor._work import (
     INVERSE_SIDE,
     LA,
     LB,
+    LENGTH_A,
+    LENGTH_B,
     LENGTHS,
     LX,
     R2,
@@ -188,6 +197,11 @@ def load_section(plan, work, section, n, slopes):
         if has_across:
             for t in range(n):
                 parts[LENGTHS + t] += parts[SIDE + t]
+        if is_single(parts):  # see load_shape
+            for t in range(n):
+                parts[LENGTH_A + t] = rows[R, index[FIRST + t]]
+            for t in range(n):
+                parts[LENGTH_B + t] = rows[R, index[SECOND + t]]
     if slopes:
         for t in range(n):
             parts[LA + t] = rows[fc + 1, index[FIRST + t]]
@@ -213,6 +227,17 @@ def load_shape(plan, work, section, shape, n):
     if offset == 0.0:
         for t in range(n):
             parts[WEIGHT + t] = parts[FC + t] * exponential(-eta * parts[Q + t])
+    elif is_single(parts):  # terms that cancel would leave few digits
+        offset = real(offset)
+        for t in range(n):
+            a, b = parts[LENGTH_A + t] - offset, parts[LENGTH_B + t] - offset
+            parts[WEIGHT + t] = a * a + b * b
+        if plan.sections[section, 1]:
+            for t in range(n):
+                x = parts[SIDE + t] - offset
+                parts[WEIGHT + t] += x * x
+        for t in range(n):
+            parts[WEIGHT + t] = parts[FC + t] * exponential(-eta * parts[WEIGHT + t])
     else:
         for t in range(n):
             exponent = constant + linear * parts[LENGTHS + t] - eta * parts[Q + t]

@@ -21,6 +21,8 @@ __all__ = ["Near", "contract", "fill_derivatives", "fill_tangents", "fill_values
 _SMALLEST_PIECE = 64
 _MOST_PIECES = 16
 
+_called: set[tuple[Any, np.dtype[Any]]] = set()  # kernels, and the precision of their last argument
+
 
 class Near(Protocol):
     """What kernels need of the neighbors of an image's atoms, as `amp.core.neighbors` gives it."""
@@ -50,7 +52,7 @@ def fill_values(
             near.distances, out_starts, out, like,
         )  # fmt: skip
 
-    _for_pieces(_kernels.values, work, _pieces(len(species)), threads)
+    _for_pieces(_kernels.values, like, work, _pieces(len(species)), threads)
 
 
 def contract(
@@ -73,7 +75,7 @@ def contract(
             like,
         )  # fmt: skip
 
-    _for_pieces(_kernels.contract, work, pieces, threads)
+    _for_pieces(_kernels.contract, like, work, pieces, threads)
     if len(pieces) == 1:
         return gradients[0], strains[0]
     return gradients.sum(axis=0), strains.sum(axis=0)
@@ -107,11 +109,13 @@ def fill_tangents(
 
 def _call(kernel: Any, *arguments: Any) -> None:
     """Call a kernel; the first time, say so if it has to be compiled."""
-    if getattr(kernel, "overloads", True):  # looked at for every prediction, so as cheap as can be
+    how = (kernel, arguments[-1].dtype)
+    if how in _called:  # looked at for every prediction, so as cheap as can be
         kernel(*arguments)
         return
-    with told_if_compiled(kernel):
+    with told_if_compiled(kernel, arguments):
         kernel(*arguments)
+    _called.add(how)
 
 
 def _pieces(n_atoms: int) -> list[tuple[int, int]]:
@@ -121,10 +125,11 @@ def _pieces(n_atoms: int) -> list[tuple[int, int]]:
 
 
 def _for_pieces(
-    kernel: Any, work: Callable[[int, int], None], pieces: list[tuple[int, int]], threads: int
-) -> None:
+    kernel: Any, like: FloatArray, work: Callable[[int, int], None],
+    pieces: list[tuple[int, int]], threads: int,
+) -> None:  # fmt: skip
     """Do all pieces; kernels release the interpreter."""
-    if not getattr(kernel, "overloads", True):  # threads must not compile at once
+    if (kernel, like.dtype) not in _called:  # threads must not compile at once
         work(*pieces[0])
         pieces = pieces[1:]
     if threads == 1 or len(pieces) < 2:

@@ -141,9 +141,7 @@ def _first_root(square):
 @overload(_first_root, jit_options=INLINED)
 def _choose_first_root(square):
     if square == types.float32:
-        return lambda square: float_of_bits(
-            np.int32(0x5F3759DF - (bits_of_float(square) >> 1))
-        )
+        return lambda square: float_of_bits(np.int32(0x5F3759DF - (bits_of_float(square) >> 1)))
     return lambda square: float_of_bits(0x5FE6EB50C7B537A9 - (bits_of_float(square) >> 1))
 
 
@@ -282,7 +280,8 @@ def _tanh_cutoff(rc, parts, n, slopes):
     """tanh(y)^3 with y = 1 - x."""
     real = parts.dtype.type
     to_x, factor, rc = real(1.0 / rc), real(-3.0 * (1.0 / rc)), real(rc)
-    zero, one, two, least = real(0.0), real(1.0), real(2.0), real(1e-18 if is_single(parts) else 1e-30)
+    zero, one, two = real(0.0), real(1.0), real(2.0)
+    least = real(1e-18 if is_single(parts) else 1e-30)
     for i in range(n):
         y = min(max(one - parts[SIDE + i] * to_x, least), one)
         w = two * y * y - one

@@ -35,6 +35,8 @@ __all__ = [
     "LA",
     "LB",
     "LENGTHS",
+    "LENGTH_A",
+    "LENGTH_B",
     "LX",
     "R2",
     "RATE_A",
@@ -79,6 +81,7 @@ FIRST, SECOND = 0, STRIDE
 (DOTS, SQUARES, COSINE, SIDE, INVERSE_SIDE, INVERSE_A, INVERSE_B, RATE_A, RATE_B, RATE_SIDE,
  TURN, FC, LX, LA, LB, Q, LENGTHS, WEIGHT, H, DH, T0, T1, T2, BEND,
  ALPHA, GAMMA, BETA, ANGLES) = range(0, 28 * STRIDE, STRIDE)  # fmt: skip
+LENGTH_A, LENGTH_B = RATE_A, RATE_B  # never needed at once
 
 
 class Work(NamedTuple):
@@ -91,7 +94,7 @@ class Work(NamedTuple):
     vectors: FloatArray  # (width, 4) vectors to neighbors, Å, and 0
     sums: FloatArray  # (4, 4)
     members: npt.NDArray[np.uint32]  # neighbors a and b of each triplet
-    parts: FloatArray  # triplets, see above
+    parts: FloatArray  # triplets, see above; of double or of single precision
     table: FloatArray  # (., STRIDE) the same numbers: for rows that are not known beforehand
     bends: int  # row
 
