@@ -64,7 +64,7 @@ class Amp(Calculator):
     and exponentials included, and predictions take about 0.75 times as long.  Coordinates,
     neighbors, all sums over triplets, the network and all results stay in double precision, as do
     training and saved files, which do not know of it.  Against double precision, energies were off
-    by less than 1e-7 eV per atom, single forces by 1e-5 eV/Å at most (root mean square 2e-6) in
+    by less than 1e-7 eV per atom, single forces by 2e-5 eV/Å at most (root mean square 2e-6) in
     liquid water, and less in silicon; total energies were conserved as well.  Errors grow with the
     slopes of the network: expect more where fingerprints vary far less than they are large.
     """
