@@ -42,7 +42,7 @@ def fingerprints(kernel, problem):
     out = np.full(starts[-1], np.nan)
     kernel(
         0, 3, plan, species, pairs.starts, pairs.second, pairs.vectors, pairs.distances,
-        starts[:-1], out,
+        starts[:-1], out, np.empty(0),
     )  # fmt: skip
     return out
 
@@ -59,7 +59,7 @@ def contraction(kernel, problem, slopes):
     gradient, strain = np.zeros((3, 3)), np.zeros((3, 3))
     kernel(
         0, 3, plan, species, pairs.starts, pairs.second, pairs.vectors, pairs.distances,
-        starts[:-1], slopes, gradient, strain,
+        starts[:-1], slopes, gradient, strain, np.empty(0),
     )  # fmt: skip
     return gradient, strain
 
@@ -140,7 +140,7 @@ def test_results_do_not_depend_on_threads():
     plan, species, starts = descriptor._ready().plan, one.layout.species, one.layout.starts
     _kernels.contract(
         0, 400, plan, species, pairs.starts, pairs.second, pairs.vectors, pairs.distances,
-        starts, slopes, *whole,
+        starts, slopes, *whole, np.empty(0),
     )  # fmt: skip
     scale = np.abs(alone.positions).max()
     assert_allclose(alone.positions, whole[0], atol=1e-13 * scale)
