@@ -655,3 +655,26 @@ def test_the_calculator_shows_itself_in_a_line(cuo):
     assert repr(calc) == "<Amp: Cu O, Gaussian, NeuralNetwork, label 'a/b'>"
     untrained = Amp(type(cuo.descriptor)(), type(cuo.model)())
     assert repr(untrained) == "<Amp: Gaussian, NeuralNetwork, label 'amp'>"
+
+
+@pytest.mark.parametrize("dtype", ["float32", np.float32, np.dtype("float32")])
+def test_single_precision_is_kept_through_loading_and_changes_little(oxide, tmp_path, dtype):
+    calc = potential_for(oxide)
+    single = Amp.load(calc.save(tmp_path / "p.amp"), dtype=dtype)
+    assert (calc.dtype, single.dtype) == ("float64", "float32")
+    oxide.calc = calc
+    energy, forces, stress = (
+        oxide.get_potential_energy(), oxide.get_forces(), oxide.get_stress()
+    )  # fmt: skip
+    oxide.calc = single
+    assert 0 < abs(oxide.get_potential_energy() - energy) < 1e-5 * len(oxide)
+    assert_allclose(oxide.get_forces(), forces, atol=1e-5 * max(1.0, abs(forces).max()))
+    assert_allclose(oxide.get_stress(), stress, atol=1e-5 * max(1.0, abs(stress).max()))
+    single.dtype = "float64"  # which atoms that have a result see
+    assert oxide.get_potential_energy() == energy
+
+
+@pytest.mark.parametrize("dtype", ["single", "float16", np.int32, float, None, 32])
+def test_another_precision_is_refused(cuo, dtype):
+    with pytest.raises(ParameterError, match="dtype is 'float64' or 'float32', not "):
+        Amp(cuo.descriptor, cuo.model, dtype=dtype)

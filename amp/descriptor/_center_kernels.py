@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from amp.descriptor._jit import inlined, summing
 from amp.descriptor._register_kernels import add_scaled, pack
-from amp.descriptor._row_kernels import angular_terms, cutoff, exponential, lengths, weigh
+from amp.descriptor._row_kernels import (
+    angular_terms,
+    cutoff,
+    exponential,
+    is_single,
+    lengths,
+    weigh,
+)
 from amp.descriptor._work import (
     ALPHA,
     ANGLES,
@@ -22,6 +29,8 @@ from amp.descriptor._work import (
     INVERSE_SIDE,
     LA,
     LB,
+    LENGTH_A,
+    LENGTH_B,
     LENGTHS,
     LX,
     R2,
@@ -180,25 +189,31 @@ def load_section(plan, work, section, n, slopes):
     has_across = plan.sections[section, 1] == 1
     has_offset = plan.sections[section, 2] == 1
     rows, index, parts = work.rows, work.members, work.parts
+    real, two = parts.dtype.type, parts.dtype.type(2.0)
     fc = CUTS + 2 * plan.sections[section, 0]
     if has_across:
         lengths(parts, n)
         cutoff(plan.cutoffs, plan.sections[section, 0], parts, n, slopes)
         for t in range(n):
-            parts[FC + t] *= rows[fc, index[FIRST + t]] * rows[fc, index[SECOND + t]]
+            parts[FC + t] *= real(rows[fc, index[FIRST + t]]) * real(rows[fc, index[SECOND + t]])
         for t in range(n):
-            parts[Q + t] = 2.0 * (parts[SQUARES + t] + parts[DOTS + t])
+            parts[Q + t] = two * (parts[SQUARES + t] + parts[DOTS + t])
     else:
         for t in range(n):
             parts[FC + t] = rows[fc, index[FIRST + t]] * rows[fc, index[SECOND + t]]
         for t in range(n):
-            parts[Q + t] = parts[SQUARES + t] + 2.0 * parts[DOTS + t]
+            parts[Q + t] = parts[SQUARES + t] + two * parts[DOTS + t]
     if has_offset:
         for t in range(n):
             parts[LENGTHS + t] = rows[R, index[FIRST + t]] + rows[R, index[SECOND + t]]
         if has_across:
             for t in range(n):
                 parts[LENGTHS + t] += parts[SIDE + t]
+        if is_single(parts):  # see load_shape
+            for t in range(n):
+                parts[LENGTH_A + t] = rows[R, index[FIRST + t]]
+            for t in range(n):
+                parts[LENGTH_B + t] = rows[R, index[SECOND + t]]
     if slopes:
         for t in range(n):
             parts[LA + t] = rows[fc + 1, index[FIRST + t]]
@@ -217,13 +232,25 @@ def clear_padding(parts, n):
 def load_shape(plan, work, section, shape, n):
     """Compute the weights of a shape."""
     eta, offset = plan.shapes[shape, 0], plan.shapes[shape, 1]
-    parts = work.parts
+    parts, real = work.parts, work.parts.dtype.type
+    sides = 3.0 if plan.sections[section, 1] else 2.0
+    linear, constant = real(2.0 * eta * offset), real(-eta * sides * offset * offset)
+    eta = real(eta)
     if offset == 0.0:
         for t in range(n):
             parts[WEIGHT + t] = parts[FC + t] * exponential(-eta * parts[Q + t])
+    elif is_single(parts):  # terms that cancel would leave few digits
+        offset = real(offset)
+        for t in range(n):
+            a, b = parts[LENGTH_A + t] - offset, parts[LENGTH_B + t] - offset
+            parts[WEIGHT + t] = a * a + b * b
+        if plan.sections[section, 1]:
+            for t in range(n):
+                x = parts[SIDE + t] - offset
+                parts[WEIGHT + t] += x * x
+        for t in range(n):
+            parts[WEIGHT + t] = parts[FC + t] * exponential(-eta * parts[WEIGHT + t])
     else:
-        sides = 3.0 if plan.sections[section, 1] else 2.0
-        linear, constant = 2.0 * eta * offset, -eta * sides * offset * offset
         for t in range(n):
             exponent = constant + linear * parts[LENGTHS + t] - eta * parts[Q + t]
             parts[WEIGHT + t] = parts[FC + t] * exponential(exponent)

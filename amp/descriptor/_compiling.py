@@ -17,15 +17,17 @@ MESSAGE = "Compiling kernels, once per installation (about half a minute)"
 
 
 @contextmanager
-def told_if_compiled(kernel: Any) -> Iterator[None]:
+def told_if_compiled(kernel: Any, arguments: tuple[Any, ...]) -> Iterator[None]:
     """Say in the log and on a terminal that a kernel called inside is going to be compiled.
 
     Parameters
     ----------
     kernel : numba dispatcher
-        Function that has not run in this process.
+        Function.
+    arguments : tuple
+        What it is going to be called with.
     """
-    if not _is_to_be_compiled(kernel):
+    if not _is_to_be_compiled(kernel, arguments):
         yield
         return
     logger.info("%s.", MESSAGE)
@@ -33,14 +35,19 @@ def told_if_compiled(kernel: Any) -> Iterator[None]:
         yield
 
 
-def _is_to_be_compiled(kernel: Any) -> bool:
-    """Tell whether a kernel is neither loaded nor in numba's cache on disk.
+def _is_to_be_compiled(kernel: Any, arguments: tuple[Any, ...]) -> bool:
+    """Tell whether a kernel for these arguments is neither loaded nor in numba's cache on disk.
 
     How numba keeps its cache is not documented; where it has changed nothing is said.
     """
-    if getattr(kernel, "overloads", True):  # loaded, or no dispatcher: JIT is switched off
+    if not hasattr(kernel, "overloads"):  # JIT is switched off
         return False
+    from numba import typeof
+
+    signature = tuple(typeof(argument) for argument in arguments)
     try:
-        return not kernel._cache._cache_file._load_index()  # empty also for an older source
-    except (AttributeError, OSError):
+        # Empty also for an older source.
+        index = kernel._cache._cache_file._load_index()
+        return signature not in {*kernel.overloads, *(key[0] for key in index)}
+    except (AttributeError, OSError, TypeError):
         return False

@@ -69,7 +69,7 @@ def derivatives(
 
     blocks is zeroed where this image's blocks lie; see amp.core.fingerprints for the layout.
     """
-    work = make_work(plan, starts)
+    work = make_work(plan, starts, out)
     width = work.order.size
     pulls, factors = (
         np.empty((plan.lengths.max() * width, 4)),
@@ -202,7 +202,7 @@ def tangents(
     The derivatives times a vector, without the derivatives; strain_rate (3, 3) times a vector is
     the velocity that it adds.
     """
-    work = make_work(plan, starts)
+    work = make_work(plan, starts, out)
     for i in range(species.size):
         s, g = species[i], out_starts[i]
         for slot in range(plan.lengths[s]):

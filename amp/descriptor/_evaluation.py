@@ -21,6 +21,8 @@ __all__ = ["Near", "contract", "fill_derivatives", "fill_tangents", "fill_values
 _SMALLEST_PIECE = 64
 _MOST_PIECES = 16
 
+_called: set[tuple[Any, ...]] = set()  # kernels, and the precision they were called in
+
 
 class Near(Protocol):
     """What kernels need of the neighbors of an image's atoms, as `amp.core.neighbors` gives it."""
@@ -37,30 +39,30 @@ class Near(Protocol):
 
 def fill_values(
     plan: Plan, species: IntArray, near: Near, out_starts: IntArray, out: FloatArray,
-    threads: int = 1,
+    threads: int = 1, dtype: str = "float64",
 ) -> None:  # fmt: skip
     """Fill the fingerprints of an image's atoms, the first numbers of which are at out_starts."""
     from amp.descriptor import _kernels
 
-    kernels = _with_moments(plan, _kernels.values, "add_values")
+    kernels, like = _with_moments(plan, _kernels.values, "add_values"), np.empty(0, dtype)
 
     def work(first: int, last: int) -> None:
         _call(
-            kernels, first, last, plan, species, near.starts, near.second, near.vectors,
+            kernels, (like,), first, last, plan, species, near.starts, near.second, near.vectors,
             near.distances, out_starts, out,
         )  # fmt: skip
 
-    _for_pieces(kernels[-1], work, _pieces(len(species)), threads)
+    _for_pieces(kernels, (like,), work, _pieces(len(species)), threads)
 
 
 def contract(
     plan: Plan, species: IntArray, near: Near, slope_starts: IntArray, slopes: FloatArray,
-    threads: int = 1,
+    threads: int = 1, dtype: str = "float64",
 ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
     """Give dE/dr (n_atoms, 3) and dE/dstrain (3, 3) of an image from dE/dG."""
     from amp.descriptor import _kernels
 
-    kernels = _with_moments(plan, _kernels.contract, "add_contraction")
+    kernels, like = _with_moments(plan, _kernels.contract, "add_contraction"), np.empty(0, dtype)
     pieces = _pieces(len(species))
     gradients = np.zeros((len(pieces), len(species), 3))
     strains = np.zeros((len(pieces), 3, 3))
@@ -68,11 +70,11 @@ def contract(
     def work(first: int, last: int) -> None:
         piece = pieces.index((first, last))
         _call(
-            kernels, first, last, plan, species, near.starts, near.second, near.vectors,
+            kernels, (like,), first, last, plan, species, near.starts, near.second, near.vectors,
             near.distances, slope_starts, slopes, gradients[piece], strains[piece],
         )  # fmt: skip
 
-    _for_pieces(kernels[-1], work, pieces, threads)
+    _for_pieces(kernels, (like,), work, pieces, threads)
     if len(pieces) == 1:
         return gradients[0], strains[0]
     return gradients.sum(axis=0), strains.sum(axis=0)
@@ -86,7 +88,7 @@ def fill_derivatives(
     from amp.descriptor import _derivative_kernels
 
     _call(
-        _with_moments(plan, _derivative_kernels.derivatives, "add_derivatives"),
+        _with_moments(plan, _derivative_kernels.derivatives, "add_derivatives"), (),
         plan, species, near.starts, near.second, near.vectors,
         near.distances, out_starts, out, block_of_pair, block_starts, blocks, strain,
     )  # fmt: skip
@@ -100,7 +102,7 @@ def fill_tangents(
     from amp.descriptor import _derivative_kernels
 
     _call(
-        _with_moments(plan, _derivative_kernels.tangents, "add_tangents"),
+        _with_moments(plan, _derivative_kernels.tangents, "add_tangents"), (),
         plan, species, near.starts, near.second, near.vectors,
         near.distances, velocities, strain_rate, out_starts, out,
     )  # fmt: skip
@@ -115,14 +117,33 @@ def _with_moments(plan: Plan, kernel: Any, name: str) -> tuple[Any, ...]:
     return kernel, getattr(_moment_kernels, name)
 
 
-def _call(kernels: tuple[Any, ...], *arguments: Any) -> None:
-    """Call kernels in turn; the first time, say so if one has to be compiled."""
-    for kernel in kernels:
-        if getattr(kernel, "overloads", True):  # looked at for every prediction, so cheap
+def _call(kernels: tuple[Any, ...], like: tuple[FloatArray, ...], *arguments: Any) -> None:
+    """Call kernels in turn; the first time, say so if one has to be compiled.
+
+    `like` is for the first alone, and tells its precision; moments are always float64.
+    """
+    first, *rest = kernels
+    if _known(kernels, like):  # looked at for every prediction, so cheap
+        first(*arguments, *like)
+        for kernel in rest:
             kernel(*arguments)
-            continue
-        with told_if_compiled(kernel):
+        return
+    with told_if_compiled(first, (*arguments, *like)):
+        first(*arguments, *like)
+    for kernel in rest:
+        with told_if_compiled(kernel, arguments):
             kernel(*arguments)
+    _called.add(_how(kernels, like))
+
+
+def _how(kernels: tuple[Any, ...], like: tuple[FloatArray, ...]) -> tuple[Any, ...]:
+    """Tell kernels and precisions apart."""
+    return (*kernels, *(array.dtype for array in like))
+
+
+def _known(kernels: tuple[Any, ...], like: tuple[FloatArray, ...]) -> bool:
+    """Say whether these kernels have been called in this precision."""
+    return _how(kernels, like) in _called
 
 
 def _pieces(n_atoms: int) -> list[tuple[int, int]]:
@@ -132,10 +153,11 @@ def _pieces(n_atoms: int) -> list[tuple[int, int]]:
 
 
 def _for_pieces(
-    kernel: Any, work: Callable[[int, int], None], pieces: list[tuple[int, int]], threads: int
-) -> None:
-    """Do all pieces; kernels release the interpreter.  `kernel` is the last that they call."""
-    if not getattr(kernel, "overloads", True):  # threads must not compile at once
+    kernels: tuple[Any, ...], like: tuple[FloatArray, ...],
+    work: Callable[[int, int], None], pieces: list[tuple[int, int]], threads: int,
+) -> None:  # fmt: skip
+    """Do all pieces; kernels release the interpreter."""
+    if not _known(kernels, like):  # threads must not compile at once
         work(*pieces[0])
         pieces = pieces[1:]
     if threads == 1 or len(pieces) < 2:

@@ -16,10 +16,13 @@ from numba import njit
 
 from amp.core.compiling import kept
 
-__all__ = ["called", "entry", "inlined", "summing"]
+__all__ = ["INLINED", "called", "entry", "inlined", "summing"]
 
 # Compilers call functions of the size of kernels, with a hundred arguments, unless told not to.
-inlined = njit(forceinline=True, nogil=True, error_model="numpy", fastmath={"contract"})
+INLINED: dict[str, Any] = {
+    "forceinline": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}
+}  # fmt: skip
+inlined = njit(**INLINED)
 # The same where sums may be taken in any order, which lets them run in vector registers.
 summing = njit(
     forceinline=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}

@@ -98,9 +98,11 @@ def cutoff_values(distances, code, rc, gamma):
 
 
 @entry
-def values(first, last, plan, species, starts, second, vectors, distances, out_starts, out):
-    """Fill the fingerprints of centers first:last."""
-    work = make_work(plan, starts)
+def values(
+    first, last, plan, species, starts, second, vectors, distances, out_starts, out, like
+):  # fmt: skip
+    """Fill the fingerprints of centers first:last, triplets in the precision of like."""
+    work = make_work(plan, starts, like)
     for i in range(first, last):
         s = species[i]
         for slot in range(plan.lengths[s]):
@@ -133,12 +135,15 @@ def add_values(plan, work, group, n, g, start):
 @entry
 def contract(
     first, last, plan, species, starts, second, vectors, distances,
-    slope_starts, slopes_g, gradient, strain,
+    slope_starts, slopes_g, gradient, strain, like,
 ):  # fmt: skip
-    """Add the share of centers first:last to dE/dr (n_atoms, 3) and dE/dstrain (3, 3)."""
-    work = make_work(plan, starts)
-    pulls = aligned(4 * work.order.size).reshape(work.order.size, 4)
-    factors = aligned(work.order.size).reshape(1, work.order.size)
+    """Add the share of centers first:last to dE/dr (n_atoms, 3) and dE/dstrain (3, 3).
+
+    Triplets are computed in the precision of like, the rest and all sums are of double precision.
+    """
+    work = make_work(plan, starts, like)
+    pulls = aligned(4 * work.order.size, gradient).reshape(work.order.size, 4)
+    factors = aligned(work.order.size, gradient).reshape(1, work.order.size)
     for i in range(first, last):
         s, lo = species[i], starts[i]
         group0 = first_group(plan, work, s, lo, starts[i + 1], species, second)
@@ -188,7 +193,8 @@ def contract_batch(plan, work, group, n, g, start, pulls, factors):
 @summing
 def add_shape_sums(plan, parts, shape, n, has_offset, is_first):
     """Add T, 2 eta T and 2 eta o T of a shape to the sums of its section; H is A summed."""
-    eta, offset = 2.0 * plan.shapes[shape, 0], 2.0 * plan.shapes[shape, 0] * plan.shapes[shape, 1]
+    real, eta, offset = parts.dtype.type, plan.shapes[shape, 0], plan.shapes[shape, 1]
+    eta, offset = real(2.0 * eta), real(2.0 * eta * offset)
     if is_first:
         for t in range(n):
             parts[T0 + t] = parts[WEIGHT + t] * parts[H + t]
@@ -241,11 +247,12 @@ def finish_slopes(parts, n):
 @inlined
 def clear_sums(parts, n):
     """Set what is summed over sections to 0."""
+    zero = parts.dtype.type(0.0)
     for t in range(n):
-        parts[BEND + t] = 0.0
-        parts[ALPHA + t] = 0.0
-        parts[GAMMA + t] = 0.0
-        parts[BETA + t] = 0.0
+        parts[BEND + t] = zero
+        parts[ALPHA + t] = zero
+        parts[GAMMA + t] = zero
+        parts[BETA + t] = zero
 
 
 @inlined

@@ -84,7 +84,8 @@ def make_moments(plan, n):
     """Allocate for so many neighbors."""
     elements, width = plan.n_elements, (plan.degrees.max() + 1) ** 2
     return Moments(
-        width, aligned(n * width), aligned(10 * n).reshape(10, n), np.zeros((elements, width)),
+        width, aligned(n * width, plan.cutoffs), aligned(10 * n, plan.cutoffs).reshape(10, n),
+        np.zeros((elements, width)),
         np.zeros((4 * elements, width)), np.zeros((4 * elements, width)), np.zeros((4, width)),
         np.zeros(elements), np.zeros(elements), np.zeros(elements, np.int64),
         np.zeros(HIGHEST + 2), np.empty((2, width)),
@@ -199,7 +200,7 @@ def functions_of(plan, m, term, t, u):
 @entry
 def add_values(first, last, plan, species, starts, second, vectors, distances, out_starts, out):
     """Add to the fingerprints of centers first:last."""
-    work = make_work(plan, starts)
+    work = make_work(plan, starts, distances)
     m = make_moments(plan, work.order.size)
     for i in range(first, last):
         s, lo = species[i], starts[i]
@@ -253,11 +254,11 @@ def add_contraction(
     slope_starts, slopes_g, gradient, strain,
 ):  # fmt: skip
     """Add the share of centers first:last to dE/dr (n_atoms, 3) and dE/dstrain (3, 3)."""
-    work = make_work(plan, starts)
+    work = make_work(plan, starts, distances)
     m = make_moments(plan, work.order.size)
     n = plan.n_elements
-    pulls = aligned(4 * work.order.size).reshape(work.order.size, 4)
-    factors = aligned(work.order.size).reshape(1, work.order.size)
+    pulls = aligned(4 * work.order.size, distances).reshape(work.order.size, 4)
+    factors = aligned(work.order.size, distances).reshape(1, work.order.size)
     for i in range(first, last):
         s, lo = species[i], starts[i]
         hi, begin, end = what_to_do(plan, work, s, lo, starts[i + 1], species, second)
@@ -359,7 +360,7 @@ def add_derivatives(
     out_starts, out, block_of_pair, block_starts, blocks, strain,
 ):  # fmt: skip
     """Add to fingerprints, their derivative blocks and (unless it is empty) strain derivatives."""
-    work = make_work(plan, starts)
+    work = make_work(plan, starts, distances)
     m = make_moments(plan, work.order.size)
     n, width = plan.n_elements, work.order.size
     pulls, factors = (
@@ -412,7 +413,7 @@ def add_tangents(
     out_starts, out,
 ):  # fmt: skip
     """Add to dG/dt of all centers when atoms move at velocities and space at strain_rate."""
-    work = make_work(plan, starts)
+    work = make_work(plan, starts, distances)
     m = make_moments(plan, work.order.size)
     n = plan.n_elements
     for i in range(species.size):

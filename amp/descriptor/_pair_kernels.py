@@ -13,7 +13,7 @@ __all__ = ["add_pair_tangents", "add_pair_values", "contract_pairs", "differenti
 @summing
 def add_pair_values(plan, work, s, g, start):
     """Add the G2 functions of a center to the fingerprint that begins at g[start]."""
-    parts = work.parts
+    parts, real = work.parts, work.parts.dtype.type
     for t in range(plan.n_elements):
         st, end = s * plan.n_elements + t, padded(work.ends[t])
         for a in range(work.begins[t], end, BATCH):
@@ -21,8 +21,8 @@ def add_pair_values(plan, work, s, g, start):
             load_distances(work, a, n)
             for f in range(plan.pair_starts[st], plan.pair_starts[st + 1]):
                 loaded = load_cutoff(plan, work, f, a, n, loaded)
-                eta, offset = plan.pair_gaussians[f, 0], plan.pair_gaussians[f, 1]
-                total = 0.0
+                eta, offset = real(plan.pair_gaussians[f, 0]), real(plan.pair_gaussians[f, 1])
+                total = real(0.0)
                 for i in range(n):
                     shifted = parts[SIDE + i] - offset
                     total += parts[FC + i] * exponential(-eta * shifted * shifted)
@@ -32,7 +32,7 @@ def add_pair_values(plan, work, s, g, start):
 @inlined
 def contract_pairs(plan, work, s, g, start, pulls, factors):
     """Begin dE/d(vector to each neighbor) of a center with its G2 functions."""
-    parts = work.parts
+    parts, real = work.parts, work.parts.dtype.type
     for t in range(plan.n_elements):
         st, end = s * plan.n_elements + t, padded(work.ends[t])
         for a in range(work.begins[t], end, BATCH):
@@ -43,7 +43,7 @@ def contract_pairs(plan, work, s, g, start, pulls, factors):
             for f in range(plan.pair_starts[st], plan.pair_starts[st + 1]):
                 loaded = load_cutoff(plan, work, f, a, n, loaded)
                 pair_slopes(plan, parts, f, n)
-                slope = g[start + plan.pair_functions[f, 1]]
+                slope = real(g[start + plan.pair_functions[f, 1]])
                 for i in range(n):
                     parts[T0 + i] += slope * parts[WEIGHT + i]
             for i in range(n):
@@ -88,10 +88,12 @@ def add_pair_tangents(plan, work, s, g, start):
 @inlined
 def pair_slopes(plan, parts, f, n):
     """Compute the derivative of a G2 function divided by the distance, for n neighbors (WEIGHT)."""
-    eta, offset = plan.pair_gaussians[f, 0], plan.pair_gaussians[f, 1]
+    real = parts.dtype.type
+    eta, offset = real(plan.pair_gaussians[f, 0]), real(plan.pair_gaussians[f, 1])
+    one, two = real(1.0), real(2.0)
     for i in range(n):
         shifted = parts[SIDE + i] - offset
-        inward = 2.0 * eta * (1.0 - offset * parts[INVERSE_SIDE + i])
+        inward = two * eta * (one - offset * parts[INVERSE_SIDE + i])
         value = parts[FC + i] * exponential(-eta * shifted * shifted)
         parts[WEIGHT + i] = value * (parts[LX + i] - inward)
 

@@ -16,22 +16,24 @@ _FLOAT, _INT64, _INT32 = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
 
 @intrinsic
 def float_of_bits(typingctx, bits):
-    """Read the bits of a 64-bit integer as a float."""
+    """Read the bits of an integer as a float."""
+    number = types.float32 if bits == types.int32 else types.float64
 
     def codegen(context, builder, signature, args):
-        return builder.bitcast(args[0], context.get_value_type(types.float64))
+        return builder.bitcast(args[0], context.get_value_type(number))
 
-    return types.float64(types.int64), codegen
+    return number(bits if bits == types.int32 else types.int64), codegen
 
 
 @intrinsic
 def bits_of_float(typingctx, number):
     """Read the bits of a float as an integer."""
+    bits = types.int32 if number == types.float32 else types.int64
 
     def codegen(context, builder, signature, args):
-        return builder.bitcast(args[0], context.get_value_type(types.int64))
+        return builder.bitcast(args[0], context.get_value_type(bits))
 
-    return types.int64(types.float64), codegen
+    return bits(number if number == types.float32 else types.float64), codegen
 
 
 @intrinsic
@@ -62,6 +64,8 @@ def pack(
             return _load(builder, _address(context, builder, kinds[0], rows, where, some), WIDE)
 
         def append(value, kind, array, offset):
+            if value.type.element == _FLOAT and kinds[12].dtype == types.float32:
+                value = builder.fptrunc(value, ir.VectorType(ir.FloatType(), WIDE))
             where = builder.add(n, ir.Constant(_INT64, offset))
             _store(builder, value, _address(context, builder, kind, array, where))
 
@@ -128,7 +132,7 @@ def _load(builder, address, count):
 
 def _store(builder, value, address):
     """Store several numbers, wherever they lie."""
-    align = 4 if value.type.element == _INT32 else 8
+    align = 8 if value.type.element == _FLOAT else 4
     builder.store(value, builder.bitcast(address, value.type.as_pointer()), align=align)
 
 

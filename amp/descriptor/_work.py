@@ -35,6 +35,8 @@ __all__ = [
     "LA",
     "LB",
     "LENGTHS",
+    "LENGTH_A",
+    "LENGTH_B",
     "LX",
     "R2",
     "RATE_A",
@@ -67,7 +69,7 @@ __all__ = [
 ]
 
 BATCH = 256  # most triplets worked on at a time; their rows should fit the L1 cache
-STRIDE = BATCH + 8  # rows a power of two apart would compete for the same lines of the cache
+STRIDE = BATCH + 16  # rows a power of two apart would compete for the same lines of the cache
 WIDE = 8  # numbers in the widest vector register
 
 # Rows of Work.rows; fc and L of cutoff function c are CUTS + 2 c and the next.
@@ -79,6 +81,7 @@ FIRST, SECOND = 0, STRIDE
 (DOTS, SQUARES, COSINE, SIDE, INVERSE_SIDE, INVERSE_A, INVERSE_B, RATE_A, RATE_B, RATE_SIDE,
  TURN, FC, LX, LA, LB, Q, LENGTHS, WEIGHT, H, DH, T0, T1, T2, BEND,
  ALPHA, GAMMA, BETA, ANGLES) = range(0, 28 * STRIDE, STRIDE)  # fmt: skip
+LENGTH_A, LENGTH_B = RATE_A, RATE_B  # never needed at once
 
 
 class Work(NamedTuple):
@@ -91,16 +94,16 @@ class Work(NamedTuple):
     vectors: FloatArray  # (width, 4) vectors to neighbors, Å, and 0
     sums: FloatArray  # (4, 4)
     members: npt.NDArray[np.uint32]  # neighbors a and b of each triplet
-    parts: FloatArray  # triplets, see above
+    parts: FloatArray  # triplets, see above; of double or of single precision
     table: FloatArray  # (., STRIDE) the same numbers: for rows that are not known beforehand
     bends: int  # row
 
 
 @inlined
-def aligned(n):
-    """Allocate n floats that begin with a line of the cache."""
-    raw = np.empty(n + WIDE)
-    skip = (-(raw.ctypes.data // 8)) % WIDE
+def aligned(n, like):
+    """Allocate n numbers like those of an array that begin with a line of the cache."""
+    raw = np.empty(n + 64 // like.itemsize, like.dtype)
+    skip = (-(raw.ctypes.data // like.itemsize)) % (64 // like.itemsize)
     return raw[skip : skip + n]
 
 
@@ -111,8 +114,8 @@ def padded(n):
 
 
 @called
-def make_work(plan, starts):
-    """Allocate for the center with most neighbors."""
+def make_work(plan, starts, like):
+    """Allocate for the center with most neighbors; parts of triplets are of the dtype of like."""
     most, angles = 1, 1
     for i in range(starts.size - 1):
         most = max(most, starts[i + 1] - starts[i])
@@ -121,11 +124,13 @@ def make_work(plan, starts):
     width = padded(most + WIDE * plan.n_elements) + WIDE
     n_rows = CUTS + 2 * plan.cutoffs.shape[0]
     bends = ANGLES // STRIDE + angles
-    parts = aligned((bends + angles) * STRIDE)
+    parts = aligned((bends + angles) * STRIDE, like)
+    double = np.empty(0)
     return Work(
         np.empty(width, np.int64),
         np.empty(plan.n_elements, np.int64), np.empty(plan.n_elements, np.int64),
-        aligned(n_rows * width).reshape(n_rows, width), aligned(4 * width).reshape(width, 4),
-        aligned(16).reshape(4, 4), np.zeros(2 * STRIDE, np.uint32),
+        aligned(n_rows * width, double).reshape(n_rows, width),
+        aligned(4 * width, double).reshape(width, 4),
+        aligned(16, double).reshape(4, 4), np.zeros(2 * STRIDE, np.uint32),
         parts, parts.reshape(bends + angles, STRIDE), bends,
     )  # fmt: skip

@@ -45,9 +45,9 @@ class Descriptor(Protocol):
         """Compute fingerprints of many images, with derivatives on request, kept as it says."""
 
     def fingerprint(
-        self, pairs: NeighborPairs, numbers: IntArray, threads: int = 1
+        self, pairs: NeighborPairs, numbers: IntArray, threads: int = 1, dtype: str = "float64"
     ) -> Fingerprints:
-        """Compute the fingerprints of one image."""
+        """Compute the fingerprints of one image, in float64 from arithmetic in dtype."""
 
     def contract(
         self,
@@ -55,8 +55,9 @@ class Descriptor(Protocol):
         fingerprints: Fingerprints,
         slopes: FloatArray,
         threads: int = 1,
+        dtype: str = "float64",
     ) -> Gradient:
-        """Turn dE/dG of one image into dE/dr and dE/dstrain."""
+        """Turn dE/dG of one image into dE/dr and dE/dstrain, computed likewise."""
 
     def to_dict(self) -> dict[str, Any]:
         """Describe the descriptor as plain data."""

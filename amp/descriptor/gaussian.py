@@ -177,7 +177,7 @@ class Gaussian:
         return species
 
     def fingerprint(
-        self, pairs: NeighborPairs, numbers: IntArray, threads: int = 1
+        self, pairs: NeighborPairs, numbers: IntArray, threads: int = 1, dtype: str = "float64"
     ) -> Fingerprints:
         """Compute the fingerprints of one image.
 
@@ -189,6 +189,8 @@ class Gaussian:
             Atomic numbers.
         threads : int, default 1
             Threads over atoms; results do not depend on it.
+        dtype : {'float64', 'float32'}
+            Precision in which triplets are computed; they are summed in float64 all the same.
 
         Returns
         -------
@@ -206,7 +208,7 @@ class Gaussian:
             compiled.elements, compiled.plan.lengths, species, np.array([0, len(species)])
         )
         values = np.empty(layout.size)
-        fill_values(compiled.plan, species, pairs, layout.starts, values, threads)
+        fill_values(compiled.plan, species, pairs, layout.starts, values, threads, dtype)
         return Fingerprints(layout, values)
 
     def contract(
@@ -215,6 +217,7 @@ class Gaussian:
         fingerprints: Fingerprints,
         slopes: FloatArray,
         threads: int = 1,
+        dtype: str = "float64",
     ) -> Gradient:
         """Turn dE/dG of one image into dE/dr and dE/dstrain, storing no derivative.
 
@@ -228,6 +231,8 @@ class Gaussian:
             dE/dG in the layout of the fingerprints (eV).
         threads : int, default 1
             Threads over atoms; results do not depend on it.
+        dtype : {'float64', 'float32'}
+            Precision in which triplets are computed; they are summed in float64 all the same.
 
         Returns
         -------
@@ -235,7 +240,7 @@ class Gaussian:
         """
         layout = fingerprints.layout
         positions, strain = contract(
-            self._ready().plan, layout.species, pairs, layout.starts, slopes, threads
+            self._ready().plan, layout.species, pairs, layout.starts, slopes, threads, dtype
         )
         return Gradient(positions, strain)
 

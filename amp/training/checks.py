@@ -13,7 +13,14 @@ from amp.descriptor.base import Descriptor
 from amp.model.base import Model
 from amp.regression import Regressor
 
-__all__ = ["check_cores", "check_label", "check_loss", "check_part", "make_regressor"]
+__all__ = [
+    "check_cores",
+    "check_dtype",
+    "check_label",
+    "check_loss",
+    "check_part",
+    "make_regressor",
+]
 
 
 def _methods(contract: type) -> list[str]:
@@ -123,6 +130,20 @@ def check_cores(cores: Any) -> Any:
             f"all usable cores; got {cores!r}."
         )
     return int(cores) if isinstance(cores, np.integer) else cores
+
+
+def check_dtype(dtype: object) -> str:
+    """Refuse a precision that predictions cannot be computed in; give its name.
+
+    Raises
+    ------
+    ParameterError
+        If it is neither float64 nor float32.
+    """
+    name = str(getattr(dtype, "__name__", dtype))  # np.float32, np.dtype("float32") and "float32"
+    if name not in ("float64", "float32"):
+        raise ParameterError(f"dtype is 'float64' or 'float32', not {dtype!r}.")
+    return name
 
 
 def _is_count(value: object) -> bool:

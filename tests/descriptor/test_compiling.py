@@ -37,7 +37,7 @@ def load(tmp_path):
 
 
 def call(kernel):
-    with told_if_compiled(kernel):
+    with told_if_compiled(kernel, (21,)):
         return kernel(21)
 
 
@@ -117,4 +117,13 @@ def test_predictions_tell_it(monkeypatch, caplog):
     for _ in range(2):
         result = descriptor.fingerprint(pairs, atoms.numbers)
         descriptor.contract(pairs, result, np.ones(len(result.values)))
+    assert [record.getMessage() for record in caplog.records] == 2 * [f"{MESSAGE}."]
+
+
+def test_another_precision_is_told_too(load, caplog):
+    caplog.set_level(logging.INFO, "amp")
+    kernel = load()
+    for argument in (np.zeros(2), np.zeros(3), np.zeros(2, np.float32)):
+        with told_if_compiled(kernel, (argument,)):
+            kernel(argument)
     assert [record.getMessage() for record in caplog.records] == 2 * [f"{MESSAGE}."]

@@ -42,7 +42,7 @@ def fingerprints(kernel, problem):
     out = np.full(starts[-1], np.nan)
     kernel(
         0, 3, plan, species, pairs.starts, pairs.second, pairs.vectors, pairs.distances,
-        starts[:-1], out,
+        starts[:-1], out, np.empty(0),
     )  # fmt: skip
     return out
 
@@ -59,7 +59,7 @@ def contraction(kernel, problem, slopes):
     gradient, strain = np.zeros((3, 3)), np.zeros((3, 3))
     kernel(
         0, 3, plan, species, pairs.starts, pairs.second, pairs.vectors, pairs.distances,
-        starts[:-1], slopes, gradient, strain,
+        starts[:-1], slopes, gradient, strain, np.empty(0),
     )  # fmt: skip
     return gradient, strain
 
@@ -140,7 +140,7 @@ def test_results_do_not_depend_on_threads():
     plan, species, starts = descriptor._ready().plan, one.layout.species, one.layout.starts
     _kernels.contract(
         0, 400, plan, species, pairs.starts, pairs.second, pairs.vectors, pairs.distances,
-        starts, slopes, *whole,
+        starts, slopes, *whole, np.empty(0),
     )  # fmt: skip
     scale = np.abs(alone.positions).max()
     assert_allclose(alone.positions, whole[0], atol=1e-13 * scale)
@@ -156,12 +156,16 @@ def test_an_error_in_one_thread_is_raised_and_the_others_are_waited_for():
         done.append(first)
 
     with pytest.raises(ZeroDivisionError):
-        _evaluation._for_pieces(None, work, [(0, 1), (1, 2), (2, 3)], 2)
+        _evaluation._for_pieces((None,), (), work, [(0, 1), (1, 2), (2, 3)], 2)
     assert set(done) <= {0, 1}
 
 
-@pytest.mark.parametrize("name", ["values", "contract", "tangents", "derivatives"])
-def test_nothing_is_read_that_was_not_written(name, problem, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("values", "float64"), ("values", "float32"), ("contract", "float64"),
+     ("contract", "float32"), ("tangents", "float64"), ("derivatives", "float64")],
+)  # fmt: skip
+def test_nothing_is_read_that_was_not_written(name, dtype, problem, monkeypatch):
     """Work arrays begin with whatever was in memory: here with what spoils all that it touches."""
     module = _kernels if name in ("values", "contract") else _derivative_kernels
     kernel = getattr(module, name).py_func
@@ -179,10 +183,11 @@ def test_nothing_is_read_that_was_not_written(name, problem, monkeypatch):
     numbers = np.random.default_rng(3).standard_normal((3, 3))
     out, strain = np.empty(starts[-1]), np.zeros((3, 3))
     if name == "values":
-        kernel(0, 3, *arguments, starts[:-1], out)
+        kernel(0, 3, *arguments, starts[:-1], out, np.empty(0, dtype))
     elif name == "contract":
         out = np.zeros((3, 3))
-        kernel(0, 3, *arguments, starts[:-1], np.ones(starts[-1]), out, strain)
+        like = np.empty(0, dtype)
+        kernel(0, 3, *arguments, starts[:-1], np.ones(starts[-1]), out, strain, like)
     elif name == "tangents":
         kernel(*arguments, numbers, numbers, starts[:-1], out)
     else:

@@ -149,7 +149,7 @@ def group_of(descriptor, atoms, center=0):
     pairs = neighbor_pairs(atoms, plan.cutoff)
     species = descriptor.species(atoms.numbers)
     lo, hi = pairs.starts[center], pairs.starts[center + 1]
-    work = make_work(plan, pairs.starts)
+    work = make_work(plan, pairs.starts, pairs.distances)
     return _choice_kernels.first_group(plan, work, species[center], lo, hi, species, pairs.second)
 
 
