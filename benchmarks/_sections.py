@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -146,16 +145,15 @@ def md_rows(
 ) -> Iterator[Row]:
     """Time one potential: steps, with a fresh neighbor list, and the list alone."""
     cutoff = calc.descriptor.cutoff
+    calc.cores = 1
+    single = Amp(calc.descriptor, calc.model, cores=1, dtype="float32")
     works = {
         "reused": md_step(atoms.copy(), calc),
-        "fresh": md_step(atoms.copy(), Amp(calc.descriptor, calc.model), fresh=True),
+        "fresh": md_step(atoms.copy(), Amp(calc.descriptor, calc.model, cores=1), fresh=True),
+        "single": md_step(atoms.copy(), single),
         "list": partial(neighbor_pairs, atoms, cutoff),
         "kept list": partial(NeighborList(cutoff).update, atoms),
     }
-    single = None
-    if "dtype" in inspect.signature(Amp).parameters:
-        single = Amp(calc.descriptor, calc.model, dtype="float32")
-        works["single"] = md_step(atoms.copy(), single)
     pairs = neighbor_pairs(atoms, cutoff)
     touched = sum(array.nbytes for array in (pairs.second, pairs.vectors, pairs.distances))
     factor, unit = 1e6 / len(atoms), "µs/atom"
@@ -165,9 +163,8 @@ def md_rows(
     per_atom = {key: scaled(value, factor) for key, value in times.items()}
     yield Row(f"md_{name}", f"MD step, {what}", unit, per_atom["reused"], limit=limit,
               goals=[Goal("ours", goal)])  # fmt: skip
-    if single is not None:
-        yield Row(f"md_float32_{name}", "  in single precision", unit, per_atom["single"],
-                  note=deviation(atoms, calc, single))  # fmt: skip
+    yield Row(f"md_float32_{name}", "  in single precision", unit, per_atom["single"],
+              note=deviation(atoms, calc, single))  # fmt: skip
     yield Row(f"md_fresh_{name}", "  with a fresh neighbor list", unit, per_atom["fresh"])
     yield Row(f"list_{name}", "  neighbor list, fresh", unit, per_atom["list"])
     yield Row(f"kept_list_{name}", "  neighbor list, reused", unit, per_atom["kept list"])
@@ -335,13 +332,12 @@ def threads(bench: Bench) -> Iterator[Row]:
     """Time two threads against one, by the clock."""
     if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) < 2:
         return
-    if "threads" in inspect.signature(Amp).parameters:
-        works = {}
-        for n_threads in (1, 2):
-            atoms, calc = silicon((8, 8, 8))
-            shared = Amp(calc.descriptor, calc.model, threads=n_threads)
-            works[n_threads] = md_step(atoms, shared)
-        yield speedup(bench, "md", "MD step, 4096 Si", works[1], works[2])
+    works = {}
+    for n_threads in (1, 2):
+        atoms, calc = silicon((8, 8, 8))
+        calc.cores = n_threads
+        works[n_threads] = md_step(atoms, calc)
+    yield speedup(bench, "md", "MD step, 4096 Si", works[1], works[2], [Goal("at least", 1.8)])
     sets = {"loss": bench.slabs, "large_loss": larger_than_caches(bench.slabs)}
     for name, images in sets.items():
         model, data = training_set(images, (20, 20))
@@ -355,13 +351,13 @@ def threads(bench: Bench) -> Iterator[Row]:
 
 
 def speedup(
-    bench: Bench, name: str, what: str, one: Callable[[], object], two: Callable[[], object]
-) -> Row:
+    bench: Bench, name: str, what: str, one: Callable[[], object], two: Callable[[], object],
+    goals: Sequence[Goal] = (),
+) -> Row:  # fmt: skip
     """Time a work in one thread and in two, in turn."""
     times = alternate({"one": one, "two": two}, bench.repeats, clock=time.perf_counter)
     ratios = [a / b for a, b in zip(times["one"], times["two"], strict=True)]
-    return Row(f"threads_{name}", f"two threads over one, {what}", "x", ratios,
-               goals=[Goal("at least", 1.8)])  # fmt: skip
+    return Row(f"threads_{name}", f"two threads over one, {what}", "x", ratios, goals=list(goals))
 
 
 def start(bench: Bench) -> Iterator[Row]:
