@@ -32,9 +32,9 @@ __all__ = ["CALIBRATED", "Check", "main", "settle"]
 
 # x86-64, AVX-512, 2 cores, one of them kept busy by others
 CALIBRATED = {
-    "loss over reading": 5.0,
-    "derivatives over arithmetic": 17.0,
-    "MD step over arithmetic": 3.2,
+    "loss over reading": 4.0,
+    "derivatives over arithmetic": 12.0,
+    "MD step over arithmetic": 2.0,
     "neighbor list over arithmetic": 0.27,
     "hashing over arithmetic": 1.1,
     "calculator over copying atoms": 16.0,
