@@ -280,8 +280,8 @@ class Amp(Calculator):
             raise PropertyNotImplementedError(
                 "Stress needs a cell with three vectors; this structure has no volume."
             )
-        pairs = self._neighbor_list().update(structure)
         threads = self._threads()
+        pairs = self._neighbor_list().update(structure, threads)
         fingerprints = self.descriptor.fingerprint(pairs, structure.numbers, threads, self.dtype)
         evaluation = self.model.evaluate(fingerprints)
         energy = float(evaluation.atomic_energies.sum())

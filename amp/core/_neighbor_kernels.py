@@ -16,9 +16,10 @@ from amp.core.typing import FloatArray, IntArray
 __all__ = [
     "bin_points",
     "candidate_pairs",
+    "count_pairs",
+    "fill_pairs",
     "gather_points",
     "has_moved",
-    "pairs_within",
     "periodic_points",
 ]
 
@@ -229,52 +230,73 @@ def candidate_pairs(
     return starts, second, shift
 
 
+@kept(nogil=True, forceinline=True)
+def _vector(
+    positions: FloatArray, frame: FloatArray, shift: Int32Array, i: int, j: int, k: int
+) -> tuple[float, float, float, float]:
+    """Give the vector of candidate k from atom i to an image of atom j, and its length.
+
+    Vectors are measured from the positions as given (not wrapped) plus a whole number of cell
+    vectors, so they do not depend on where the candidates were gathered, and the vector of
+    (j, i) is exactly the negative of the one of (i, j).
+    """
+    a, b, c = float(shift[k, 0]), float(shift[k, 1]), float(shift[k, 2])
+    x = positions[j, 0] - positions[i, 0] + (a * frame[0, 0] + b * frame[1, 0] + c * frame[2, 0])
+    y = positions[j, 1] - positions[i, 1] + (a * frame[0, 1] + b * frame[1, 1] + c * frame[2, 1])
+    z = positions[j, 2] - positions[i, 2] + (a * frame[0, 2] + b * frame[1, 2] + c * frame[2, 2])
+    return x, y, z, math.sqrt(x * x + y * y + z * z)
+
+
 @kept(nogil=True)
-def pairs_within(
+def count_pairs(
+    first_atom: int,
+    last_atom: int,
     positions: FloatArray,
     frame: FloatArray,
     candidate_starts: IntArray,
     candidate_second: Int32Array,
     shift: Int32Array,
     cutoff: float,
-) -> tuple[IntArray, IntArray, FloatArray, FloatArray, IntArray, int]:
-    """Keep the candidate pairs that are closer than the cutoff, in their order.
+    counts: IntArray,
+) -> None:
+    """Count, for each of these atoms, the candidate pairs that are closer than the cutoff."""
+    for i in range(first_atom, last_atom):
+        n = 0
+        for k in range(candidate_starts[i], candidate_starts[i + 1]):
+            n += _vector(positions, frame, shift, i, candidate_second[k], k)[3] < cutoff
+        counts[i] = n
 
-    Vectors are measured from the positions as given (not wrapped) plus a whole number of cell
-    vectors, so they do not depend on where the candidates were gathered, and the vector of
-    (j, i) is exactly the negative of the one of (i, j). Returns the arrays of NeighborPairs and
-    the index of the shortest pair (-1 without pairs).
-    """
-    n_atoms = positions.shape[0]
-    n_candidates = candidate_second.size
-    first = np.empty(n_candidates, np.int64)
-    second = np.empty(n_candidates, np.int64)
-    vectors = np.empty((n_candidates, 3))
-    distances = np.empty(n_candidates)
-    starts = np.zeros(n_atoms + 1, np.int64)
-    n = 0
-    shortest = -1
-    shortest_distance = np.inf
-    for i in range(n_atoms):
-        xi, yi, zi = positions[i, 0], positions[i, 1], positions[i, 2]
+
+@kept(nogil=True)
+def fill_pairs(
+    first_atom: int,
+    last_atom: int,
+    positions: FloatArray,
+    frame: FloatArray,
+    candidate_starts: IntArray,
+    candidate_second: Int32Array,
+    shift: Int32Array,
+    cutoff: float,
+    starts: IntArray,
+    second: IntArray,
+    vectors: FloatArray,
+    distances: FloatArray,
+    shortest: FloatArray,
+) -> None:
+    """Fill in the pairs of these atoms, in their order, and the shortest distance of each atom."""
+    for i in range(first_atom, last_atom):
+        n = starts[i]
+        least = np.inf
         for k in range(candidate_starts[i], candidate_starts[i + 1]):
             j = candidate_second[k]
-            a, b, c = float(shift[k, 0]), float(shift[k, 1]), float(shift[k, 2])
-            x = (positions[j, 0] - xi) + (a * frame[0, 0] + b * frame[1, 0] + c * frame[2, 0])
-            y = (positions[j, 1] - yi) + (a * frame[0, 1] + b * frame[1, 1] + c * frame[2, 1])
-            z = (positions[j, 2] - zi) + (a * frame[0, 2] + b * frame[1, 2] + c * frame[2, 2])
-            distance = math.sqrt(x * x + y * y + z * z)
+            x, y, z, distance = _vector(positions, frame, shift, i, j, k)
             if distance < cutoff:
-                first[n] = i
                 second[n] = j
                 vectors[n, 0], vectors[n, 1], vectors[n, 2] = x, y, z
                 distances[n] = distance
-                if distance < shortest_distance:
-                    shortest_distance = distance
-                    shortest = n
+                least = min(least, distance)
                 n += 1
-        starts[i + 1] = n
-    return first[:n], second[:n], vectors[:n], distances[:n], starts, shortest
+        shortest[i] = least
 
 
 @kept(nogil=True)

@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from amp.core.errors import ImageError
+from amp.core.threads import for_ranges, ranges
 from amp.core.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -53,11 +54,15 @@ class NeighborPairs:
     structure, so sums over pairs are reproducible to the last bit.
     """
 
-    first: IntArray  # (n_pairs,)  index of the central atom, ascending
-    second: IntArray  # (n_pairs,)  index of its neighbor
+    second: IntArray  # (n_pairs,)  index of the neighbor
     vectors: FloatArray  # (n_pairs, 3)  from first to the image of second, Å
     distances: FloatArray  # (n_pairs,)  Å, strictly less than the cutoff
     starts: IntArray  # (n_atoms + 1,)  the pairs of atom i are starts[i]:starts[i + 1]
+
+    @property
+    def first(self) -> IntArray:
+        """Index of the central atom of each pair, ascending, shape (n_pairs,)."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
 
 def neighbor_pairs(atoms: Atoms, cutoff: float) -> NeighborPairs:
@@ -155,13 +160,15 @@ class NeighborList:
         self._candidates: _Candidates | None = None
         self._numbers: npt.NDArray[np.integer] = np.empty(0, dtype=np.int64)
 
-    def update(self, atoms: Atoms) -> NeighborPairs:
+    def update(self, atoms: Atoms, threads: int = 1) -> NeighborPairs:
         """Return the pairs of the atoms as they are now.
 
         Parameters
         ----------
         atoms : ase.Atoms
             The structure.
+        threads : int, default 1
+            Threads to measure the pairs with; they change nothing in the result.
 
         Returns
         -------
@@ -183,7 +190,7 @@ class NeighborList:
             self._candidates = candidates
             self._numbers = atoms.numbers.copy()
             self.n_builds += 1
-        return _select_pairs(positions, candidates, self.cutoff)
+        return _select_pairs(positions, candidates, self.cutoff, threads)
 
     def _still_serves(self, candidates: _Candidates, atoms: Atoms, positions: FloatArray) -> bool:
         """Tell whether the candidates include every pair of the atoms as they are now."""
@@ -292,25 +299,37 @@ def _leave_out_empty_slabs(slabs: IntArray, widest_gap: int) -> tuple[IntArray, 
     return renumbered, kept
 
 
-def _select_pairs(positions: FloatArray, candidates: _Candidates, cutoff: float) -> NeighborPairs:
-    """Measure the candidates and keep those closer than the cutoff."""
-    from amp.core._neighbor_kernels import pairs_within
+def _select_pairs(
+    positions: FloatArray, candidates: _Candidates, cutoff: float, threads: int = 1
+) -> NeighborPairs:
+    """Measure the candidates and keep those closer than the cutoff.
 
-    first, second, vectors, distances, starts, shortest = pairs_within(
-        positions,
-        candidates.frame,
-        candidates.starts,
-        candidates.second,
-        candidates.shifts,
-        cutoff,
-    )
-    if shortest >= 0 and distances[shortest] < COINCIDENT:
+    They are measured twice: where the pairs of an atom go is known only when those of the atoms
+    before it are counted, and to measure is less than to write what is not wanted.
+    """
+    from amp.core import _neighbor_kernels as kernels
+
+    c = candidates
+    measured = (positions, c.frame, c.starts, c.second, c.shifts, cutoff)
+    n_atoms = len(positions)
+    starts = np.zeros(n_atoms + 1, dtype=np.int64)
+    parts = ranges(n_atoms, fewest=512)
+    for_ranges(lambda i, j: kernels.count_pairs(i, j, *measured, starts[1:]), parts, threads)
+    np.cumsum(starts, out=starts)
+    n_pairs = int(starts[-1])
+    second, vectors = np.empty(n_pairs, dtype=np.int64), np.empty((n_pairs, 3))
+    distances, shortest = np.empty(n_pairs), np.empty(n_atoms)
+    filled = (starts, second, vectors, distances, shortest)
+    for_ranges(lambda i, j: kernels.fill_pairs(i, j, *measured, *filled), parts, threads)
+    if n_pairs and shortest.min() < COINCIDENT:
+        pair = int(distances.argmin())
+        first = int(np.searchsorted(starts, pair, side="right")) - 1
         raise ImageError(
-            f"Atoms {first[shortest]} and {second[shortest]} are {distances[shortest]:.2g} Å "
-            "apart, periodic images included: they lie on top of each other. Remove one of them "
-            "or correct the positions or the cell."
+            f"Atoms {first} and {second[pair]} are {distances[pair]:.2g} Å apart, periodic images "
+            "included: they lie on top of each other. Remove one of them or correct the positions "
+            "or the cell."
         )
-    return NeighborPairs(first, second, vectors, distances, starts)
+    return NeighborPairs(second, vectors, distances, starts)
 
 
 def _check_positive(name: str, value: float) -> None:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
 
+from amp.core.threads import for_ranges, ranges
 from amp.core.typing import FloatArray, IntArray
 from amp.descriptor._compiling import told_if_compiled
 from amp.descriptor._plan import Plan
 
 __all__ = ["Near", "contract", "fill_derivatives", "fill_tangents", "fill_values"]
-
-# Atoms of one piece of work; smaller ones are not worth handing to another thread.  Pieces do not
-# depend on the number of threads, so that neither do the last bits of sums over them.
-_SMALLEST_PIECE = 64
-_MOST_PIECES = 16
 
 _called: set[tuple[Any, ...]] = set()  # kernels, and the precision they were called in
 
@@ -52,7 +45,7 @@ def fill_values(
             near.distances, out_starts, out,
         )  # fmt: skip
 
-    _for_pieces(kernels, (like,), work, _pieces(len(species)), threads)
+    _for_pieces(kernels, (like,), work, ranges(len(species)), threads)
 
 
 def contract(
@@ -63,7 +56,7 @@ def contract(
     from amp.descriptor import _kernels
 
     kernels, like = _with_moments(plan, _kernels.contract, "add_contraction"), np.empty(0, dtype)
-    pieces = _pieces(len(species))
+    pieces = ranges(len(species))
     gradients = np.zeros((len(pieces), len(species), 3))
     strains = np.zeros((len(pieces), 3, 3))
 
@@ -146,12 +139,6 @@ def _known(kernels: tuple[Any, ...], like: tuple[FloatArray, ...]) -> bool:
     return _how(kernels, like) in _called
 
 
-def _pieces(n_atoms: int) -> list[tuple[int, int]]:
-    """Cut atoms into ranges of nearly equal length."""
-    n = max(1, min(_MOST_PIECES, n_atoms // _SMALLEST_PIECE))
-    return [(n_atoms * i // n, n_atoms * (i + 1) // n) for i in range(n)]
-
-
 def _for_pieces(
     kernels: tuple[Any, ...], like: tuple[FloatArray, ...],
     work: Callable[[int, int], None], pieces: list[tuple[int, int]], threads: int,
@@ -160,26 +147,4 @@ def _for_pieces(
     if not _known(kernels, like):  # threads must not compile at once
         work(*pieces[0])
         pieces = pieces[1:]
-    if threads == 1 or len(pieces) < 2:
-        for piece in pieces:
-            work(*piece)
-        return
-    waiting = [_pool(threads - 1).submit(work, *piece) for piece in pieces]
-    try:
-        for future, piece in zip(reversed(waiting), reversed(pieces), strict=True):
-            if future.cancel():  # nobody has begun it: this thread works too
-                work(*piece)
-    finally:
-        for future in waiting:
-            if not future.cancelled():
-                future.result()
-
-
-@functools.cache
-def _pool(n_threads: int) -> ThreadPoolExecutor:
-    """Keep threads: starting them takes as long as the forces on some atoms."""
-    return ThreadPoolExecutor(n_threads, thread_name_prefix="amp")
-
-
-if hasattr(os, "register_at_fork"):  # threads do not survive a fork
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+    for_ranges(work, pieces, threads)

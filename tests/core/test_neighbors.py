@@ -218,6 +218,18 @@ def test_no_atoms_and_a_lone_atom_have_no_pairs(pbc):
         assert len(pairs.first) == 0
 
 
+def test_threads_change_nothing():
+    atoms = bulk("Cu", cubic=True) * (7, 8, 9)
+    atoms.rattle(0.05, seed=0)
+    alone, shared = NeighborList(4.0), NeighborList(4.0)
+    for _ in range(2):
+        assert_identical(alone.update(atoms), shared.update(atoms, threads=3))
+        atoms.positions += 0.01
+    atoms.positions[1900] = atoms.positions[77] + 1e-4
+    with pytest.raises(ImageError, match=r"Atoms 77 and 1900 are 0\.00017 Å apart"):
+        shared.update(atoms, threads=3)
+
+
 def test_few_atoms_far_apart_and_clusters_far_apart_stay_cheap():
     rng = np.random.default_rng(0)
     lattice = 3.0 * np.array(list(itertools.product(range(12), repeat=3)))

@@ -6,7 +6,7 @@ from ase import Atoms
 from numpy.testing import assert_allclose, assert_array_equal
 
 from amp.core.neighbors import neighbor_pairs
-from amp.descriptor import _derivative_kernels, _evaluation, _kernels
+from amp.descriptor import _derivative_kernels, _kernels
 from amp.descriptor._plan import make_plan
 from amp.descriptor.cutoffs import Cosine, Tanh3
 from amp.descriptor.gaussian import Gaussian
@@ -145,19 +145,6 @@ def test_results_do_not_depend_on_threads():
     scale = np.abs(alone.positions).max()
     assert_allclose(alone.positions, whole[0], atol=1e-13 * scale)
     assert_allclose(alone.strain, whole[1], atol=1e-12 * np.abs(whole[1]).max())
-
-
-def test_an_error_in_one_thread_is_raised_and_the_others_are_waited_for():
-    done = []
-
-    def work(first, last):
-        if first == 2:
-            raise ZeroDivisionError
-        done.append(first)
-
-    with pytest.raises(ZeroDivisionError):
-        _evaluation._for_pieces((None,), (), work, [(0, 1), (1, 2), (2, 3)], 2)
-    assert set(done) <= {0, 1}
 
 
 @pytest.mark.parametrize(
