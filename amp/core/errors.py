@@ -10,6 +10,8 @@ __all__ = [
     "CheckpointMismatchError",
     "ConflictingImagesError",
     "ConvergenceOccurred",
+    "DamagedMemberError",
+    "DatabaseLockError",
     "ImageError",
     "InsufficientMemoryError",
     "IterationLimitReached",
@@ -66,6 +68,14 @@ class InsufficientMemoryError(AmpError, MemoryError):
 
 class AmpFileError(AmpError, ValueError):
     """A file is no potential, is broken, or comes from a newer version."""
+
+
+class DamagedMemberError(AmpError, ValueError):
+    """A member of a database's archive is not as it was written; its value is not to be had."""
+
+
+class DatabaseLockError(AmpError, TimeoutError):
+    """Another program works on a database for too long, or its file system has no locks."""
 
 
 class OutputExistsError(AmpError, FileExistsError):
