@@ -78,6 +78,10 @@ class DatabaseLockError(AmpError, TimeoutError):
     """Another program works on a database for too long, or its file system has no locks."""
 
 
+class DamagedDataError(AmpError, ValueError):
+    """Encoded data are cut, altered or in a form that is not known; nothing of them is used."""
+
+
 class OutputExistsError(AmpError, FileExistsError):
     """A file that would be written exists already and may not be overwritten."""
 
