@@ -311,6 +311,10 @@ class Archive:
         try:
             if view is not None:
                 os.chmod(temporary, os.stat(self.path).st_mode & 0o777)
+            if isinstance(view, ForeignView) and not view.is_whole:
+                aside = f"{self.path}.{secrets.token_hex(4)}.broken"
+                os.link(self.path, aside)
+                logger.warning("What was in %s is kept as %s.", self.path, aside)
             os.replace(temporary, self.path)
             descriptor = os.open(folder, os.O_RDONLY)
             try:

@@ -39,7 +39,7 @@ class ArchiveFile:
             raise AmpFileError(f"{path} is a symbolic link; an archive is a file in its folder.")
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         self._descriptor = os.open(path, flags)
-        status = os.fstat(self._descriptor)
+        status = self.status()
         if not stat.S_ISREG(status.st_mode):
             raise AmpFileError(f"{path} is no file.")
         self.path = path
@@ -74,6 +74,10 @@ class ArchiveFile:
         """Read at most so many bytes at a place; fewer only at the end of the file."""
         return os.pread(self._descriptor, size, offset)
 
+    def status(self) -> os.stat_result:
+        """Ask the system about the file."""
+        return os.fstat(self._descriptor)
+
     def update_size(self) -> None:
         """Ask again how long the file is."""
-        self.size = os.fstat(self._descriptor).st_size
+        self.size = self.status().st_size

@@ -225,6 +225,6 @@ def _read_pages(file: ArchiveFile, offset: int, size: int, crc: int) -> memoryvi
     table[: full * _PAGE].reshape(full, _PAGE)[:] = pages[:, before : before + _PAGE]
     start = full * stride + before
     table[full * _PAGE :] = np.frombuffer(raw, np.uint8)[start : start + rest]
-    if zlib.crc32(table) != crc:
+    if zlib.crc32(table.data) != crc:
         raise DamagedIndexError
-    return memoryview(table)
+    return table.data

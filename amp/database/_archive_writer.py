@@ -53,11 +53,16 @@ class Writer:
         self._entries: list[Entry] = []
         self._parts: list[bytes | memoryview] = []
         self._buffered = 0
+        view = open_view(ArchiveFile(path))
+        self.salt = view.salt
+        self.end = self._position = view.end  # behind the last commit; behind what was written
+        self._generation = view.generation
+        self._segments = list(view.segments)
         try:
-            flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-            view = open_view(ArchiveFile(path))
-            self._descriptor = os.open(path, flags)
-            self._begin(view)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            os.ftruncate(self._descriptor, view.end)
+            if view.is_recovered:
+                self._mend(view)
         except OSError as error:
             self.close()
             raise self._failed(error) from error
@@ -146,16 +151,6 @@ class Writer:
             pass  # it does not count, and the next writer cuts it off
         self._position = self.end
 
-    def _begin(self, view: View) -> None:
-        """Take over what is there."""
-        self.salt = view.salt
-        self.end = self._position = view.end
-        self._generation = view.generation
-        self._segments = list(view.segments)
-        os.ftruncate(self._descriptor, view.end)
-        if view.is_recovered:
-            self._mend(view)
-
     def _mend(self, view: View) -> None:
         """Write a new index of the members that were found and are whole."""
         self.salt = view.salt or os.urandom(4)
@@ -223,4 +218,6 @@ class Writer:
             raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> OutputWriteError:
+        if isinstance(error, OutputWriteError):
+            return error
         return OutputWriteError(f"{self.path} cannot be written: {error.strerror}.")
