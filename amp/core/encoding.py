@@ -21,7 +21,7 @@ import numpy as np
 from amp.core.errors import DamagedDataError, ParameterError
 from amp.core.parameters import Parameters
 
-__all__ = ["HEADER_SIZE", "MAGIC", "Header", "decode", "encode", "read_header"]
+__all__ = ["HEADER_SIZE", "MAGIC", "Header", "check", "decode", "encode", "read_header"]
 
 MAGIC = b"\x93AMPDATA"  # no text, no pickle and no gzip stream begins like this
 VERSION = 1
@@ -141,6 +141,40 @@ def read_header(data: Any) -> Header:
     return Header(length, name_length, skeleton_length, digest)
 
 
+def check(data: Any, name: str | None = None, *, verified: bool = False) -> Header:
+    """Find out whether encoded data are as they were written, without decoding them.
+
+    Parameters
+    ----------
+    data, name, verified
+        As in `decode`.
+
+    Returns
+    -------
+    Header
+        Their header.
+
+    Raises
+    ------
+    DamagedDataError
+        A `ValueError`, if the data are cut, altered or named otherwise.
+    """
+    header = read_header(data)
+    if header.length != len(data):
+        raise DamagedDataError(f"There are {len(data)} bytes of {header.length}.")
+    if not verified:
+        with memoryview(data) as view:
+            checksum = hashlib.sha256(view[:_HASHED])
+            checksum.update(view[HEADER_SIZE:])
+        if checksum.digest() != header.digest:
+            raise DamagedDataError("The checksum is wrong: the data have been altered.")
+    found = bytes(data[HEADER_SIZE : HEADER_SIZE + header.name_length])
+    if name is not None and found != name.encode():
+        text = found.decode(errors="replace")
+        raise DamagedDataError(f"The data belong to {text!r}, not to {name!r}.")
+    return header
+
+
 def decode(data: Any, name: str | None = None, *, verified: bool = False) -> Any:
     """Bring back what `encode` wrote.
 
@@ -164,25 +198,12 @@ def decode(data: Any, name: str | None = None, *, verified: bool = False) -> Any
         A `ValueError`, if the data are cut, altered, named otherwise, or were never encoded by
         `encode`.
     """
-    header = read_header(data)
-    if header.length != len(data):
-        raise DamagedDataError(f"There are {len(data)} bytes of {header.length}.")
-    skeleton_start = HEADER_SIZE + header.name_length
-    skeleton_end = skeleton_start + header.skeleton_length
-    if not verified:
-        with memoryview(data) as view:
-            checksum = hashlib.sha256(view[:_HASHED])
-            checksum.update(view[HEADER_SIZE:])
-        if checksum.digest() != header.digest:
-            raise DamagedDataError("The checksum is wrong: the data have been altered.")
-    if name is not None and bytes(data[HEADER_SIZE:skeleton_start]) != name.encode():
-        found = bytes(data[HEADER_SIZE:skeleton_start]).decode(errors="replace")
-        raise DamagedDataError(f"The data belong to {found!r}, not to {name!r}.")
-    reader = _Reader(data, skeleton_end)
+    header = check(data, name, verified=verified)
+    start = HEADER_SIZE + header.name_length
+    end = start + header.skeleton_length
+    reader = _Reader(data, end)
     try:
-        value = reader.value(
-            _JSON_DECODER.decode(str(data[skeleton_start:skeleton_end], "ascii")), 0
-        )
+        value = reader.value(_JSON_DECODER.decode(str(data[start:end], "ascii")), 0)
     except RecursionError:
         raise DamagedDataError("The data are nested too deeply.") from None
     except (ValueError, TypeError, OverflowError) as error:
