@@ -1,3 +1,5 @@
 """The database: values under keys, in files that many processes may read and write at once."""
 
-__all__: list[str] = []
+from amp.database.filedatabase import FileDatabase, Statistics
+
+__all__ = ["FileDatabase", "Statistics"]

@@ -1,0 +1,410 @@
+"""A database: values under keys, a file each, in layers: memory over files over an archive."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import ItemsView, Iterator, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from amp.core.encoding import MAGIC, check, decode, encode, read_header
+from amp.core.errors import AmpError, AmpFileError, DamagedDataError, DamagedMemberError
+from amp.core.memory import parse_memory
+from amp.database._archive import Archive
+from amp.database._keys import checked_key, is_key
+from amp.database._loose import JOIN_UP_TO, LooseFolder, writing_failed
+from amp.database._memory import Give, MemoryLayer
+
+__all__ = ["FileDatabase", "Statistics"]
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 50_000  # entries archived before their files are removed
+_HAS_NOTES = 4  # flag of a gzip stream; those of our archives have it, those of others rarely
+
+
+@dataclass(slots=True)
+class Statistics:
+    """How often what happened, since a database was opened."""
+
+    memory: int = 0  # values that were in memory
+    loose: int = 0  # values read from files of their own
+    archived: int = 0  # values read from the archive
+    misses: int = 0  # keys that were not there
+    damaged: int = 0  # entries that were found damaged
+    written: int = 0
+    unchanged: int = 0  # values set that were there already, and not written
+    evicted: int = 0  # values that memory had no room for any more
+
+
+class FileDatabase(MutableMapping[str, Any]):
+    """Values under keys, in files that many processes may read and write at once.
+
+    Values are None, booleans, numbers, texts, bytes, lists, tuples, dictionaries and numpy
+    arrays, nested at will; they come back exactly, see `amp.core.encoding.encode`. Arrays come
+    back as ones that cannot be written to.
+
+    A damaged entry is never returned: it is reported, set aside as ``KEY.broken``, and not there.
+
+    Parameters
+    ----------
+    filename : str or os.PathLike
+        The folder; ``.ampdb`` is put behind it if it is not there. It is made when something is
+        written.
+    max_memory : int, str or None
+        Most memory for values that were used (bytes, or a text as '500 MB'); None for no limit.
+    durable : bool
+        Bring each entry to the disk before setting it returns. Otherwise entries outlive a
+        program that is killed, but of those written just before a power cut some may be lost.
+        In neither case is one of them wrong.
+
+    Attributes
+    ----------
+    path, loosepath, tarpath : str
+        The folder, that of loose entries, and the archive.
+
+    Notes
+    -----
+    An entry is read from disk once, and from memory after that. What other processes add is seen
+    at once; what they change, after `refresh`. Entries of a cache have all they depend on in
+    their keys, so that they never need to be changed.
+
+    Examples
+    --------
+    >>> db = FileDatabase("example")
+    >>> db["a"] = {"energies": [1.5, 2.5]}
+    >>> db["a"]
+    {'energies': [1.5, 2.5]}
+    >>> db.archive()
+    1
+    >>> list(db)
+    ['a']
+    """
+
+    def __init__(
+        self,
+        filename: str | os.PathLike[str],
+        *,
+        max_memory: int | str | None = 2**30,
+        durable: bool = False,
+    ) -> None:
+        path = os.fspath(filename)
+        self.path = path if path.endswith(".ampdb") else path + ".ampdb"
+        self.loosepath = os.path.join(self.path, "loose")
+        self.tarpath = os.path.join(self.path, "archive.tar.gz")
+        self._memory = MemoryLayer(parse_memory(max_memory))
+        self._loose = LooseFolder(self.loosepath, durable)
+        self._archive = Archive(self.tarpath)
+        self._counts = Statistics()
+        self._is_checked = False  # for old files
+        self._archive_seen: tuple[int, ...] | None = None
+        self._archive_is_old = False
+
+    @classmethod
+    def open(cls, filename: str | os.PathLike[str], flag: Any = None) -> FileDatabase:
+        """Return the database of this name.
+
+        Parameters
+        ----------
+        filename : str or os.PathLike
+            As for the class.
+        flag : object
+            Has no effect; `shelve.open` has it.
+        """
+        return cls(filename)
+
+    def close(self) -> None:
+        """Give up what is in memory and close files; the database may be used again."""
+        self.refresh()
+        self._archive.close()
+
+    def refresh(self) -> None:
+        """Forget what is in memory, so that what others have changed is seen."""
+        self._memory.clear()
+        self._loose.forget()
+
+    def __enter__(self) -> FileDatabase:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.path!r})"
+
+    # Comparing all values, as mappings do, is nobody's wish.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    @property
+    def statistics(self) -> Statistics:
+        """How often what happened, since the database was opened; a copy."""
+        counts = {name: getattr(self._counts, name) for name in Statistics.__slots__}
+        return Statistics(**counts | {"evicted": self._memory.evictions})
+
+    # ---------------------------------------------------------------- reading
+
+    def __getitem__(self, key: str) -> Any:
+        give = self._memory.get(key)
+        if give is None:
+            return self._found(key)
+        self._counts.memory += 1
+        return give()
+
+    def _found(self, key: Any) -> Any:
+        """Return a value that is not in memory under this very key."""
+        name = checked_key(key)
+        give = self._memory.get(name)
+        if give is not None:
+            self._counts.memory += 1
+            return give()
+        give = self._read_loose(name) or self._read_archived(name)
+        if give is None:
+            self._check_for_old_files()
+            self._counts.misses += 1
+            raise KeyError(key)
+        return give()
+
+    def _read_loose(self, name: str) -> Give | None:
+        """Read the file of an entry; None if there is no good one."""
+        found = self._loose.read(name)
+        if found is None:
+            return None
+        try:
+            value = decode(found.data, name, verified=found.is_verified)
+        except DamagedDataError as error:
+            self._counts.damaged += 1
+            self._loose.set_aside(name, found.signature, str(error))
+            return None
+        self._loose.accept(name, found)
+        self._counts.loose += 1
+        return self._memory.put(name, value, len(found.data))
+
+    def _read_archived(self, name: str) -> Give | None:
+        """Read an entry from the archive; None if there is no good one."""
+        data = self._archived(name)
+        if data is None:
+            return None
+        try:
+            value = decode(data, name)
+        except DamagedDataError as error:
+            if not self._has_old_archive():
+                self._counts.damaged += 1
+                logger.warning("%s in %s is damaged: %s", name, self.tarpath, error)
+            return None
+        self._counts.archived += 1
+        return self._memory.put(name, value, len(data))
+
+    def _archived(self, name: str) -> bytes | None:
+        """Return what the archive has under a name; None if there is nothing to be read."""
+        try:
+            return self._archive.read(name)
+        except KeyError:
+            return None
+        except DamagedMemberError as error:
+            self._counts.damaged += 1
+            logger.warning("%s", error)
+        except (AmpFileError, OSError) as error:
+            logger.warning("%s cannot be read: %s", self.tarpath, error)
+        return None
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether there is an entry; a damaged one that nobody has read yet counts."""
+        name = checked_key(key)
+        if name in self._memory or self._loose.has(name):
+            return True
+        try:
+            return name in self._archive and not self._has_old_archive()
+        except (AmpError, OSError) as error:
+            logger.warning("%s cannot be read: %s", self.tarpath, error)
+            return False
+
+    def keys(self) -> list[str]:  # type: ignore[override]
+        """Return all keys, sorted."""
+        self._check_for_old_files()
+        names = set(self._loose.names())
+        try:
+            if not self._has_old_archive():
+                names.update(filter(is_key, self._archive.names()))
+        except (AmpError, OSError) as error:
+            logger.warning("%s cannot be read: %s", self.tarpath, error)
+        return sorted(names)
+
+    def values(self) -> list[Any]:  # type: ignore[override]
+        """Return all values in the order of the keys; they are read and kept in memory."""
+        return [value for _, value in self.items()]
+
+    def items(self) -> _Items:
+        """Return a view of keys and values, which are read one after the other."""
+        return _Items(self)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    # ---------------------------------------------------------------- writing
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        name = checked_key(key)
+        parts = encode(value, name)
+        header = read_header(parts[0])
+        data = b"".join(parts) if header.length <= JOIN_UP_TO else None
+        if self._loose.has_equal(name, header) or self._is_archived_equal(name, header.digest):
+            self._counts.unchanged += 1
+        else:
+            self._loose.write(name, parts if data is None else [data])
+            self._counts.written += 1
+        if data is None:
+            self._memory.pop(name)  # memory has the file's, as soon as somebody asks for it
+        else:
+            self._memory.put_encoded(name, data)
+
+    def _is_archived_equal(self, name: str, digest: bytes) -> bool:
+        """Tell whether the archive has a good entry with this checksum, and no file is newer."""
+        try:
+            if name not in self._archive or self._loose.has(name):
+                return False
+            return check(self._archive.read(name), name).digest == digest
+        except (KeyError, AmpError, OSError):
+            return False
+
+    def __delitem__(self, key: str) -> None:
+        name = checked_key(key)
+        if not self._remove([name]):
+            raise KeyError(key)
+
+    def clear(self) -> None:
+        """Remove all entries."""
+        self._remove(self.keys())
+
+    def _remove(self, names: list[str]) -> int:
+        """Remove entries; return how many there were."""
+        for name in names:
+            self._memory.pop(name)
+        if not os.path.isdir(self.path):
+            return 0
+        with self._archive.locked():  # nobody archives meanwhile
+            archived = (
+                set() if self._has_old_archive() else {n for n in names if n in self._archive}
+            )
+            # Were the file the first to go, an older value could be seen for a moment.
+            if archived:
+                self._archive.remove(archived)
+            return sum([self._loose.remove(name) or name in archived for name in names])
+
+    # ---------------------------------------------------------------- archiving
+
+    def archive(self) -> int:
+        """Move loose entries to the archive, where they take less room and one file.
+
+        Others may read and write meanwhile. What an interruption leaves is whole.
+
+        Returns
+        -------
+        int
+            Number of entries that were moved.
+
+        Raises
+        ------
+        OutputWriteError
+            If the archive cannot be written; all entries are still there.
+        DatabaseLockError
+            If another process archives for too long, or the file system has no locks.
+        """
+        if not os.path.isdir(self.loosepath):
+            return 0
+        n_packed = 0
+        with self._archive.locked():
+            self._check_for_old_files()
+            if self._has_old_archive():
+                self._move_old_archive()
+            names = self._loose.names()
+            for start in range(0, len(names), _BATCH):
+                packed: dict[str, bytes] = {}
+                batch = names[start : start + _BATCH]
+                self._archive.append(self._loose.packable(batch, packed))
+                self._loose.remove_packed(packed)
+                n_packed += len(packed)
+            n_stale = self._loose.remove_stale()
+            size = self._archive.size
+            if size.dead > size.live + 2**20:
+                self._archive.compact()
+        logger.info("Packed %d entries into %s.", n_packed, self.tarpath)
+        if n_stale:
+            logger.info("Removed %d temporary files of programs that were killed.", n_stale)
+        return n_packed
+
+    # ---------------------------------------------------------------- old databases
+
+    def _check_for_old_files(self) -> None:
+        """Tell the log once if there are files of Amp 1.0.1."""
+        if self._is_checked:
+            return
+        self._is_checked = True
+        n_old = self._loose.old_files()
+        try:
+            is_old = self._has_old_archive()
+        except (AmpError, OSError):
+            is_old = False
+        if n_old or is_old:
+            logger.warning(
+                "%s has entries of Amp 1.0.1 (%s). They are not read, and what is needed of them "
+                "is computed anew. To remove old databases, use: amp-compress -r -d FOLDER",
+                self.path,
+                " and ".join([f"{n_old} files"] * bool(n_old) + ["an archive"] * is_old),
+            )
+
+    def _has_old_archive(self) -> bool:
+        """Tell whether the archive is one of Amp 1.0.1, whose members are pickles."""
+        try:
+            status = os.lstat(self.tarpath)
+        except OSError:
+            return False
+        seen = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if seen != self._archive_seen:
+            self._archive_is_old = self._looks_old()
+            self._archive_seen = seen
+        return self._archive_is_old
+
+    def _looks_old(self) -> bool:
+        """Look at the first member of an archive that another program has written."""
+        with open(self.tarpath, "rb") as file:
+            start = file.read(4)
+        if len(start) < 4 or start[3] & _HAS_NOTES:
+            return False
+        for name in self._archive.names()[:1]:
+            data = self._archived(name)
+            return data is not None and data[: len(MAGIC)] != MAGIC
+        return False
+
+    def _move_old_archive(self) -> None:
+        """Make room for an archive; the lock is held."""
+        target = f"{self.tarpath}.old"
+        number = 1
+        while os.path.lexists(target):
+            number += 1
+            target = f"{self.tarpath}.old{number}"
+        try:
+            os.rename(self.tarpath, target)
+        except OSError as error:
+            raise writing_failed(target, error) from error
+        logger.info("The archive of Amp 1.0.1 is now %s.", target)
+
+
+class _Items(ItemsView[str, Any]):
+    """Keys and values; entries that turn out to be damaged or removed are left out."""
+
+    def __init__(self, database: FileDatabase) -> None:
+        super().__init__(database)
+        self._database = database
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        for key in self._database.keys():
+            try:
+                value = self._database[key]
+            except KeyError:
+                continue
+            yield key, value
