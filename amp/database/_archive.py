@@ -201,7 +201,7 @@ class Archive:
                 self._rewrite(view, keep)
             elif view is not None:
                 # A writer mends what is damaged first.
-                Writer(self.path).close()
+                Writer(self.path, view.is_recovered).close()
                 view = self._current()
                 assert isinstance(view, View)
                 self._rewrite(view, keep)
@@ -271,7 +271,7 @@ class Archive:
             self._rewrite(None)
         elif isinstance(view, ForeignView):
             self._rewrite(view)
-        writer = Writer(self.path)
+        writer = Writer(self.path, isinstance(view, View) and view.is_recovered)
         try:
             yield writer
             writer.commit()

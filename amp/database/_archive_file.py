@@ -62,7 +62,10 @@ class ArchiveFile:
             self.update_size()
             if offset + size > self.size:
                 raise DamagedIndexError
-        data = os.pread(self._descriptor, size, offset)
+        try:
+            data = os.pread(self._descriptor, size, offset)
+        except MemoryError:  # a file with a hole may claim any size
+            raise DamagedIndexError from None
         while len(data) < size:
             more = os.pread(self._descriptor, size - len(data), offset + len(data))
             if not more:

@@ -86,7 +86,8 @@ def checked_name(name: str) -> bytes:
 
 def _checked(name: str, contents: Any) -> memoryview:
     """Return the contents as bytes, if tar can hold them."""
-    data = memoryview(contents).cast("B")
+    data = memoryview(contents)
+    data = data.cast("B") if data.nbytes else memoryview(b"")
     if len(data) > MOST_BYTES:
         raise ParameterError(
             f"{name} has {len(data)} bytes; a member of an archive has at most {MOST_BYTES}."

@@ -27,7 +27,16 @@ from amp.database._archive_streams import (
     plain_stream,
 )
 
-__all__ = ["HEAD_SIZE", "Slot", "View", "commit_stream", "head_stream", "is_ours", "open_view"]
+__all__ = [
+    "HEAD_SIZE",
+    "Slot",
+    "View",
+    "commit_stream",
+    "head_stream",
+    "is_ours",
+    "open_view",
+    "recovered_view",
+]
 
 logger = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from amp.database._archive_streams import (
 from amp.database._archive_view import (
     HEAD_SIZE,
     Slot,
-    View,
     commit_stream,
     head_stream,
     open_view,
+    recovered_view,
 )
 
 __all__ = ["Writer"]
@@ -40,6 +40,8 @@ class Writer:
     ----------
     path : str
         A file for which `is_ours` is true. What stands behind its last commit is cut off.
+    is_damaged : bool
+        Make a new index, although that of the file looks right at first sight.
 
     Raises
     ------
@@ -47,13 +49,16 @@ class Writer:
         If it cannot be written.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, is_damaged: bool = False) -> None:
         self.path = path
+        self._commits_early = True
+        self._is_changed = False
         self._descriptor = -1
         self._entries: list[Entry] = []
         self._parts: list[bytes | memoryview] = []
         self._buffered = 0
-        view = open_view(ArchiveFile(path))
+        file = ArchiveFile(path)
+        view = recovered_view(file) if is_damaged else open_view(file)
         self.salt = view.salt
         self.end = self._position = view.end  # behind the last commit; behind what was written
         self._generation = view.generation
@@ -62,7 +67,7 @@ class Writer:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
             os.ftruncate(self._descriptor, view.end)
             if view.is_recovered:
-                self._mend(view)
+                self._mend()
         except OSError as error:
             self.close()
             raise self._failed(error) from error
@@ -88,7 +93,9 @@ class Writer:
                 file.write(head + commit + plain_stream(END, salt))
         except OSError as error:
             raise OutputWriteError(f"{path} cannot be written: {error.strerror}.") from error
-        return cls(path)
+        writer = cls(path)
+        writer._commits_early = False  # nobody reads it before it is complete
+        return writer
 
     def close(self) -> None:
         """Close the file; what was not committed does not count."""
@@ -98,16 +105,20 @@ class Writer:
 
     def add(self, name: bytes, parts: Iterable[bytes | memoryview]) -> None:
         """Write the stream of a member."""
+        self._is_changed = True
         start = self._position
         for part in parts:
             self._write(part)
         self._entries.append((name, start, self._position - start))
         is_enough = self._position - self.end > _MOST_BYTES
-        if is_enough or len(self._entries) >= _MOST_ENTRIES:
+        if self._commits_early and (is_enough or len(self._entries) >= _MOST_ENTRIES):
             self.commit(is_last=False)
+        elif len(self._entries) >= _MOST_ENTRIES:
+            self._gather()
 
     def remove(self, names: Iterable[bytes]) -> None:
         """Write that names are members no more."""
+        self._is_changed = True
         group: list[bytes] = []
         size = 0
         for name in names:
@@ -131,19 +142,24 @@ class Writer:
         is_last : bool
             Nothing is to follow soon: small parts of the index are merged.
         """
-        if not self._entries:
+        if not self._is_changed:
             return
-        segments = [*self._segments, Segment.of_entries(self._entries)]
-        if is_last or len(segments) > _MOST_SEGMENTS:
-            segments = merged(segments)
-        slot = self._write_index(segments)
+        self._gather()
+        if is_last or len(self._segments) > _MOST_SEGMENTS:
+            try:
+                self._segments = merged(self._segments)
+            except DamagedIndexError:
+                self._flush()
+                self._mend()
+                return
+        slot = self._write_index()
         self._put(slot.packed(self.salt), slot.place)
         self._sync()
-        self._entries = []
 
     def rollback(self) -> None:
         """Undo what was written since the last commit."""
         self._parts, self._buffered, self._entries = [], 0, []
+        self._segments = [each for each in self._segments if each.reference is not None]
         try:
             os.ftruncate(self._descriptor, self.end)
             os.pwrite(self._descriptor, plain_stream(END, self.salt), self.end)
@@ -151,25 +167,33 @@ class Writer:
             pass  # it does not count, and the next writer cuts it off
         self._position = self.end
 
-    def _mend(self, view: View) -> None:
-        """Write a new index of the members that were found and are whole."""
-        self.salt = view.salt or os.urandom(4)
+    def _gather(self) -> None:
+        """Make a part of the index of what was written."""
+        if self._entries:
+            self._segments.append(Segment.of_entries(self._entries))
+            self._entries = []
+
+    def _mend(self) -> None:
+        """Write a new index of the members that can be found and are whole."""
+        file = ArchiveFile(self.path)
         whole: list[Entry] = []
-        for name, offset, length in scanned(view.file, HEAD_SIZE, view.salt or None).entries:
+        for name, offset, length in scanned(file, HEAD_SIZE, self.salt or None).entries:
             try:
                 if length:
-                    contents_of(view.file.read(length, offset), name, view.salt)
+                    contents_of(file.read(length, offset), name, self.salt)
             except (DamagedMemberError, DamagedIndexError):
                 continue  # an older one of that name may be whole
             whole.append((name, offset, length))
-        slot = self._write_index([Segment.of_entries(whole)])
+        self.salt = self.salt or os.urandom(4)
+        self._segments = [Segment.of_entries(whole)]
+        slot = self._write_index()
         self._put(head_stream(self.salt, slot), 0)
         self._sync()
 
-    def _write_index(self, segments: list[Segment]) -> Slot:
+    def _write_index(self) -> Slot:
         """Bring everything to the disk, with a commit; return what will point to it."""
         references: list[Reference] = []
-        for segment in segments:
+        for segment in self._segments:
             if segment.reference is None:
                 streams, segment.reference = segment_streams(segment, self.salt, self._position)
                 self._write(streams)
@@ -181,7 +205,6 @@ class Writer:
         self._write(plain_stream(END, self.salt))
         self._flush()
         self._sync()
-        self._segments = segments
         self._generation += 1
         self.end = self._position = end
         return Slot(self._generation, offset, len(commit))

@@ -53,6 +53,7 @@ class FileLock:
         """
         if self._process != os.getpid():  # a forked child holds nothing of its parent's
             self._forget()
+        process = self._process
         start = time.monotonic()
         if not self._threads.acquire(timeout=self.timeout):
             raise self._too_long()
@@ -63,11 +64,13 @@ class FileLock:
             try:
                 yield
             finally:
-                self._depth -= 1
-                if self._depth == 0:
-                    self._release()
+                if process == os.getpid():  # else a child leaves what its parent entered
+                    self._depth -= 1
+                    if self._depth == 0:
+                        self._release()
         finally:
-            self._threads.release()
+            if process == os.getpid():
+                self._threads.release()
 
     def _forget(self) -> None:
         """Begin without the lock."""
