@@ -7,7 +7,6 @@ no size before it has compared it with what is there. The form itself is describ
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from amp.core.checksums import checksum
 from amp.core.errors import DamagedDataError, ParameterError
 from amp.core.parameters import Parameters
 
@@ -29,9 +29,9 @@ ALIGNMENT = 64  # of arrays; what vector registers and memory maps like
 MAX_DEPTH = 100  # of nesting
 MAX_NAME = 2**16
 
-_HEADER = struct.Struct("<8sIIQQ32s")  # magic, version, three lengths, SHA-256
+_HEADER = struct.Struct("<8sIIQQ32s")  # magic, version, three lengths, checksum
 HEADER_SIZE = _HEADER.size
-_HASHED = HEADER_SIZE - 32  # what of the header the checksum covers
+_HASHED = HEADER_SIZE - 32  # bytes of the header that the checksum covers
 
 _SMALL = 16384  # bytes; an array below is copied sooner than a view of it is made
 _PADDING = bytes(ALIGNMENT)
@@ -53,7 +53,7 @@ class Header(NamedTuple):
     length: int  # of everything, this header included
     name_length: int
     skeleton_length: int
-    digest: bytes  # SHA-256 of everything else: equal data have equal digests
+    digest: bytes  # checksum of everything else: equal data have equal ones
 
 
 def encode(value: Any, name: str = "") -> list[bytes | memoryview]:
@@ -104,10 +104,8 @@ def encode(value: Any, name: str = "") -> list[bytes | memoryview]:
         parts.append(block)
         position += gap + len(block)
     start = _HEADER.pack(MAGIC, VERSION, len(label), position, len(skeleton), bytes(32))[:_HASHED]
-    checksum = hashlib.sha256(start)
-    for part in parts:
-        checksum.update(part)
-    parts[0] = start + checksum.digest()
+    parts[0] = start
+    parts[0] = start + checksum(parts)
     return parts
 
 
@@ -164,9 +162,8 @@ def check(data: Any, name: str | None = None, *, verified: bool = False) -> Head
         raise DamagedDataError(f"There are {len(data)} bytes of {header.length}.")
     if not verified:
         with memoryview(data) as view:
-            checksum = hashlib.sha256(view[:_HASHED])
-            checksum.update(view[HEADER_SIZE:])
-        if checksum.digest() != header.digest:
+            found_digest = checksum([view[:_HASHED], view[HEADER_SIZE:]])
+        if found_digest != header.digest:
             raise DamagedDataError("The checksum is wrong: the data have been altered.")
     found = bytes(data[HEADER_SIZE : HEADER_SIZE + header.name_length])
     if name is not None and found != name.encode():

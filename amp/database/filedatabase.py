@@ -402,7 +402,7 @@ class _Items(ItemsView[str, Any]):
         self._database = database
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
-        for key in self._database.keys():
+        for key in self._database:
             try:
                 value = self._database[key]
             except KeyError:
