@@ -18,7 +18,7 @@ import stat
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from amp.core.encoding import HEADER_SIZE, Header, check, read_header
@@ -37,6 +37,7 @@ LOCK = ".lock"
 _PARTS = 512  # of one call to write; systems allow 1024
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 _temporary_number = itertools.count()
@@ -177,7 +178,7 @@ class LooseFolder:
         It is read as a whole: a file that has been damaged since may not stop its repair.
         """
         shard = self._shard(shard_of(name))
-        if shard is None:
+        if shard is None or not os.access(f"{shard}/{name}", os.R_OK):  # quicker than an exception
             return False
         try:
             descriptor = os.open(f"{shard}/{name}", _READ)
@@ -390,26 +391,43 @@ class LooseFolder:
             raise OutputWriteError(f"{path} is no folder, and nothing is written to it. Remove it.")
         return shard
 
-    @contextmanager
-    def _locked(self, is_shared: bool) -> Iterator[bool]:
-        """Hold the lock of the loose entries; tell whether there is such a thing here."""
+    def _locked(self, is_shared: bool) -> _Lock:
+        return _Lock(f"{self.path}/{LOCK}", is_shared)
+
+
+class _Lock:
+    """The lock of the loose entries: shared by those who write, not by those who take away."""
+
+    __slots__ = ("_descriptor", "_is_shared", "_path")
+
+    def __init__(self, path: str, is_shared: bool) -> None:
+        self._path = path
+        self._is_shared = is_shared
+
+    def __enter__(self) -> bool:
+        """Take the lock; tell whether there is such a thing here."""
         import fcntl
 
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(f"{self.path}/{LOCK}", flags, 0o666)
+        self._descriptor = os.open(self._path, _LOCK, 0o666)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX)
-            except OSError:  # file systems without locks have no archiving either
-                yield False
-                return
-            try:
-                yield True
-            finally:
-                # Closing alone would leave it to a process that was forked meanwhile.
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH if self._is_shared else fcntl.LOCK_EX)
+        except OSError:  # file systems without locks have no archiving either
+            return False
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        return True
+
+    def __exit__(self, *exception: object) -> None:
+        import fcntl
+
+        try:
+            # Closing alone would leave it to a process that was forked meanwhile.
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        except OSError:
+            pass
         finally:
-            os.close(descriptor)
+            os.close(self._descriptor)
 
 
 def writing_failed(path: str, error: OSError) -> OutputWriteError:
@@ -458,6 +476,11 @@ def _new_file(folder: str) -> tuple[str, int]:
 
 def _write_all(descriptor: int, parts: list[bytes | memoryview]) -> None:
     """Write all parts one after the other."""
+    if len(parts) == 1:
+        n = os.write(descriptor, parts[0])
+        if n == len(parts[0]):
+            return
+        parts = [memoryview(parts[0])[n:]]
     views = [memoryview(part) for part in parts]
     while views:
         n = os.writev(descriptor, views[:_PARTS])

@@ -264,6 +264,8 @@ class FileDatabase(MutableMapping[str, Any]):
 
     def _is_archived_equal(self, name: str, digest: bytes) -> bool:
         """Tell whether the archive has a good entry with this checksum, and no file is newer."""
+        if not os.access(self.tarpath, os.R_OK):  # the usual case; quicker than an exception
+            return False
         try:
             if name not in self._archive or self._loose.has(name):
                 return False

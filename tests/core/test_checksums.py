@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -28,7 +29,7 @@ def test_it_is_the_sha256_of_the_sha256_of_every_piece(size):
 @given(st.lists(st.integers(0, len(DATA)), max_size=8))
 def test_how_data_are_parted_has_no_influence(cuts):
     edges = [0, *sorted(cuts), len(DATA)]
-    parts = [DATA[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [DATA[a:b] for a, b in pairwise(edges)]
     assert checksum(parts) == expected(DATA)
 
 
