@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -137,7 +138,7 @@ class Segment:
         ends = np.cumsum(np.frombuffer(table[: 2 * count], "<u2"), dtype=np.int64).tolist()
         if (ends[-1] if ends else 0) != len(text):
             raise DamagedIndexError
-        return [text[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+        return [text[a:b] for a, b in pairwise([0, *ends])]
 
     def find(self, digest: bytes) -> tuple[int, int] | None:
         """Return offset and length of a member, length 0 if removed; None if it is not here."""
