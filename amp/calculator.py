@@ -90,7 +90,9 @@ class Amp(Calculator):
         super().__init__(atoms=atoms)
         self.descriptor = descriptor
         self.model = model
-        self.dblabel = self._amp_label if dblabel is None else dblabel
+        if dblabel is None:  # descriptors of Amp 1.0.1 may name their databases
+            dblabel = getattr(descriptor, "dblabel", None)
+        self.dblabel = self._amp_label if dblabel is None else check_label(dblabel)
         self.cores = check_cores(cores)
         self.dtype = check_dtype(dtype)
         self.envcommand = envcommand
@@ -183,6 +185,7 @@ class Amp(Calculator):
         *,
         derivatives: str = "auto",
         memory: int | str | None = None,
+        cache: str = "auto",
     ) -> None:
         """Fit the model to images with reference energies, forces and stresses.
 
@@ -203,6 +206,11 @@ class Amp(Calculator):
         memory : int or str, optional
             Most memory that they and neighbors may take, in bytes or as '8 GB'; by default what is
             free, less a margin.
+        cache : {'auto', 'all', 'fingerprints', 'none'}
+            What is kept on disk for the next training, in DBLABEL-fingerprints.ampdb and
+            DBLABEL-fingerprint-primes.ampdb. With 'auto' fingerprints and, until they have taken
+            1 GB or a tenth of the disk's free space, their derivatives. Changed settings of the
+            descriptor never find what was computed with others.
 
         Raises
         ------
@@ -214,7 +222,7 @@ class Amp(Calculator):
             another training with this label is running.
         ParameterError
             Before any work, if `model.lossfunction` or `model.regressor` is of a wrong kind, or
-            `derivatives` or `memory` makes no sense.
+            `derivatives`, `memory` or `cache` makes no sense.
         InsufficientMemoryError
             Before fingerprints are computed, if nothing fits in memory.
         ImageError, ConflictingImagesError, MissingDataError, UnsupportedElementError
@@ -226,6 +234,7 @@ class Amp(Calculator):
         train(
             self.descriptor, self.model, images, RunFiles(self.label), overwrite=overwrite,
             keep_log=self.logging, threads=threads, derivatives=derivatives, memory=memory,
+            dblabel=self.dblabel, cache=cache,
         )  # fmt: skip
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:

@@ -61,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )  # fmt: skip
     add("--memory", metavar="AMOUNT", help="most memory for the derivatives, such as 8GB (default: "
         "what is free, less a margin)")  # fmt: skip
+    add("--cache", choices=("auto", "all", "fingerprints", "none"),
+        help="what is kept on disk for the next training (default: auto, fingerprints and up to "
+        "1 GB of their derivatives)")  # fmt: skip
+    add("--dblabel", help="beginning of the names of the databases that keep it, which several "
+        "labels may share (default: the label)")  # fmt: skip
     add("--overwrite", action="store_true", help="start anew and replace existing results")
     add("--device", help="train with torch on this device, such as cpu or cuda (default: train "
         "without torch)")  # fmt: skip
@@ -91,6 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
             overwrite=bool(given.get("overwrite")),
             derivatives=given.get("derivatives", "auto"),
             memory=given.get("memory"),
+            cache=given.get("cache", "auto"),
         )
     except TrainingConvergenceError as error:
         converged, message = False, str(error)
@@ -140,7 +146,7 @@ def _calculator(given: Mapping[str, Any]) -> Any:
         ),
     )
     descriptor = Gaussian(**chosen(cutoff="cutoff"))
-    return Amp(descriptor, model, **chosen(label="label", cores="cores"))
+    return Amp(descriptor, model, **chosen(label="label", dblabel="dblabel", cores="cores"))
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -7,6 +7,7 @@ built-in exception that a caller would expect in its place.
 __all__ = [
     "AmpError",
     "AmpFileError",
+    "CalculationError",
     "CheckpointMismatchError",
     "ConflictingImagesError",
     "ConvergenceOccurred",
@@ -96,6 +97,10 @@ class OutputWriteError(AmpError, OSError):
 
 class CheckpointMismatchError(AmpError, ValueError):
     """A checkpoint does not belong to the run that is to be resumed."""
+
+
+class CalculationError(AmpError, RuntimeError):
+    """Some of many calculations failed; what the others gave is kept."""
 
 
 class UnknownNameError(AmpError, KeyError):

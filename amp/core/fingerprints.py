@@ -7,14 +7,22 @@ matrix for the model, and so that a kernel finds any atom's fingerprint by one o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from amp.core.typing import FloatArray, IntArray, RealArray
 
-__all__ = ["Derivatives", "DirectionalDerivatives", "Fingerprints", "Layout", "flat_layout"]
+__all__ = [
+    "Derivatives",
+    "DirectionalDerivatives",
+    "FingerprintStore",
+    "Fingerprints",
+    "Layout",
+    "flat_layout",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +181,13 @@ class Fingerprints:
     def of_atom(self, atom: int) -> FloatArray:
         """Give one atom's fingerprint, shape (n_functions,)."""
         return self.layout.row(self.values, atom)
+
+
+class FingerprintStore(Protocol):
+    """Arrays of single images that were computed earlier, with one descriptor and code."""
+
+    def find(self, key: str, kind: str) -> Mapping[str, Any] | None:
+        """Give what is kept of an image (its hash), None if there is nothing; from any thread."""
+
+    def keep(self, key: str, kind: str, arrays: Mapping[str, Any]) -> None:
+        """Keep what was computed; from any thread. That it cannot be kept is no error."""

@@ -5,15 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from amp.core.cores import usable_cores
 from amp.core.errors import AmpError, ImageError, InsufficientMemoryError, ParameterError
-from amp.core.fingerprints import Derivatives, Fingerprints, Layout, flat_layout
-from amp.core.images import image_places
+from amp.core.fingerprints import (
+    Derivatives,
+    Fingerprints,
+    FingerprintStore,
+    Layout,
+    flat_layout,
+)
+from amp.core.images import get_hash, image_places
 from amp.core.logs import progress
 from amp.core.memory import format_bytes
 from amp.core.neighbors import neighbor_pairs
@@ -32,7 +38,11 @@ logger = logging.getLogger(__name__)
 
 
 def fingerprint_images(
-    descriptor: Gaussian, images: Mapping[str, Any], derivatives: bool | Storage, strain: bool
+    descriptor: Gaussian,
+    images: Mapping[str, Any],
+    derivatives: bool | Storage,
+    strain: bool,
+    store: FingerprintStore | None = None,
 ) -> Fingerprints:
     """Compute fingerprints (and derivatives) of all images; see `Gaussian.fingerprint_images`."""
     storage = derivatives if isinstance(derivatives, Storage) else None
@@ -42,69 +52,154 @@ def fingerprint_images(
     _warn_of_loners(descriptor, neighbors, species)
     image_starts = np.concatenate([[0], np.cumsum([len(s) for s in species])]).astype(np.int64)
     layout = flat_layout(descriptor.elements, plan.lengths, np.concatenate(species), image_starts)
+    kept = _Kept.of(store, images)
     if not derivatives:
-        return Fingerprints(layout, _values(plan, layout, neighbors))
+        return Fingerprints(layout, _values(plan, layout, neighbors, kept))
     runs = _lay_out_runs(plan, layout, neighbors)
     recomputed = RecomputedDerivatives(plan, layout, neighbors, strain)
     way, file = "float64", None
     if storage is not None:
         way, file = storage.choose(_needs(runs, recomputed, layout), budget), storage.file
     if way == "recomputed":
-        return Fingerprints(layout, _values(plan, layout, neighbors), recomputed)
+        return Fingerprints(layout, _values(plan, layout, neighbors, kept), recomputed)
     runs = _allocated(runs, way, file, 6 * layout.size if strain else 0)
-    return Fingerprints(layout, _fill(plan, layout, neighbors, runs), runs)
+    return Fingerprints(layout, _fill(plan, layout, neighbors, runs, kept), runs)
 
 
-def _values(plan: Plan, layout: Layout, neighbors: list[Neighborhood]) -> FloatArray:
-    """Compute fingerprints alone."""
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a store has of these images, looked at with the sizes that it must have."""
+
+    store: FingerprintStore | None
+    keys: list[str]  # of every image by what it is: those of a mapping may be any names
+
+    @classmethod
+    def of(cls, store: FingerprintStore | None, images: Mapping[str, Any]) -> _Kept:
+        """Name the images."""
+        return cls(store, [] if store is None else [get_hash(a) for a in images.values()])
+
+    def find(self, image: int, kind: str, like: Mapping[str, RealArray]) -> dict[str, Any] | None:
+        """Give the arrays of an image if they are there, and as long as these."""
+        found = None if self.store is None else self.store.find(self.keys[image], kind)
+        if found is None:
+            return None
+        arrays = {name: found.get(name) for name in like}
+        fitting = (
+            isinstance(array, np.ndarray) and array.shape == like[name].shape
+            and array.dtype == like[name].dtype for name, array in arrays.items()
+        )  # fmt: skip
+        return arrays if all(fitting) else None
+
+    def keep(self, image: int, kind: str, arrays: Mapping[str, RealArray]) -> None:
+        """Keep the arrays of an image."""
+        if self.store is not None:
+            self.store.keep(self.keys[image], kind, arrays)
+
+
+def _values(plan: Plan, layout: Layout, neighbors: list[Neighborhood], kept: _Kept) -> FloatArray:
+    """Compute fingerprints alone, of those images that have none yet."""
     values = np.empty(layout.size)
 
     def fill(i: int) -> None:
-        atoms = layout.atoms_of_image(i)
-        fill_values(plan, layout.species[atoms], neighbors[i], layout.starts[atoms], values)
+        places = _Places.of(layout, i)
+        own = np.empty(places.size)
+        found = kept.find(i, "fingerprints", {"fingerprints": own})
+        if found is None:
+            fill_values(plan, places.species, neighbors[i], places.starts, own)
+            kept.keep(i, "fingerprints", {"fingerprints": own})
+        else:
+            own = found["fingerprints"]
+        values[places.of_values()] = own
 
-    fill(0)  # compiles, which threads must not do at once
-    _for_each(fill, range(1, len(neighbors)), "Fingerprints")
+    _for_each(fill, len(neighbors), "Fingerprints")
     return values
 
 
 def _fill(
-    plan: Plan, layout: Layout, neighbors: list[Neighborhood], runs: Derivatives
+    plan: Plan, layout: Layout, neighbors: list[Neighborhood], runs: Derivatives, kept: _Kept
 ) -> FloatArray:
-    """Compute fingerprints, and fill the derivatives image by image; neighbors go on the way."""
+    """Fill in fingerprints and derivatives image by image; neighbors go on the way."""
+    values, strain = np.empty(layout.size), runs.strain
+    kind = f"derivatives-{runs.values.dtype}{'' if strain is None else '-strain'}"
+
+    def fill(i: int) -> None:
+        places = _Places.of(layout, i)
+        first, last = layout.image_starts[i : i + 2] * plan.n_elements
+        arrays: dict[str, Any] = {
+            "fingerprints": np.empty(places.size),
+            "runs": runs.values[runs.run_starts[first] : runs.run_starts[last]],
+        }
+        if strain is not None:
+            arrays["strain"] = np.empty(6 * places.size, strain.dtype)
+        found = kept.find(i, kind, arrays)
+        if found is None:
+            _differentiate(plan, places, neighbors[i], runs, arrays)
+            kept.keep(i, kind, arrays)
+        else:
+            arrays["runs"][:] = found["runs"]
+            arrays |= {name: found[name] for name in arrays if name != "runs"}
+        values[places.of_values()] = arrays["fingerprints"]
+        if strain is not None:
+            strain[places.of_values(6)] = arrays["strain"]
+        neighbors[i] = Neighborhood.nothing()
+
+    _for_each(fill, len(neighbors), "Fingerprints and derivatives")
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the fingerprints of one image's atoms lie, one after the other and among all."""
+
+    first: int  # the first atom, counted over all images
+    species: IntArray  # (n_atoms,)
+    lengths: IntArray  # (n_atoms,)  length of each fingerprint
+    starts: IntArray  # (n_atoms,)   offset in this image
+    shifts: IntArray  # (n_atoms,)   what leads from there to the offset among all
+    size: int
+
+    @classmethod
+    def of(cls, layout: Layout, image: int) -> _Places:
+        """Look them up."""
+        atoms = layout.atoms_of_image(image)
+        species = layout.species[atoms]
+        lengths = layout.lengths[species]
+        ends = np.cumsum(lengths)
+        starts = ends - lengths
+        return cls(
+            atoms.start, species, lengths, starts, layout.starts[atoms] - starts, int(ends[-1])
+        )
+
+    def of_values(self, components: int = 1) -> IntArray:
+        """Give the place among all of every number of this image."""
+        shifts = np.repeat(components * self.shifts, components * self.lengths)
+        return np.arange(components * self.size) + shifts
+
+
+def _differentiate(
+    plan: Plan, places: _Places, near: Neighborhood, runs: Derivatives, arrays: dict[str, Any]
+) -> None:
+    """Compute an image's fingerprints and derivatives; "runs" is a part of those of all images."""
     from amp.core._fingerprint_kernels import store_runs
     from amp.descriptor._derivative_kernels import pair_blocks
 
-    values, n_elements = np.empty(layout.size), plan.n_elements
-    strain = runs.strain
-
-    def fill(i: int) -> None:
-        n, atoms = neighbors[i], layout.atoms_of_image(i)
-        species = layout.species[atoms]
-        center_blocks, block_atoms, block_of_pair = pair_blocks(n.starts, n.second)
-        centers = np.repeat(np.arange(len(species)), np.diff(center_blocks))
-        widths = np.diff(plan.slot_starts)[species[centers] * n_elements + species[block_atoms]]
-        block_starts = np.concatenate([[0], np.cumsum(3 * widths)]).astype(np.int64)
-        lengths = layout.lengths[species]
-        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)  # in this image
-        own, blocks = np.empty(starts[-1]), np.zeros(block_starts[-1])
-        strains = np.empty(0 if strain is None else 6 * starts[-1])
-        fill_derivatives(
-            plan, species, n, starts[:-1], own, block_of_pair, block_starts, blocks, strains
-        )
-        shifts = layout.starts[atoms] - starts[:-1]
-        values[np.arange(len(own)) + np.repeat(shifts, lengths)] = own
-        if strain is not None:
-            strain[np.arange(len(strains)) + np.repeat(6 * shifts, 6 * lengths)] = strains
-        store_runs(
-            blocks, block_starts, center_blocks, block_atoms, species, n_elements, atoms.start,
-            runs.run_starts, runs.values,
-        )  # fmt: skip
-        neighbors[i] = Neighborhood.nothing()
-
-    fill(0)  # compiles, which threads must not do at once
-    _for_each(fill, range(1, len(neighbors)), "Fingerprints and derivatives")
-    return values
+    species, n_elements = places.species, plan.n_elements
+    center_blocks, block_atoms, block_of_pair = pair_blocks(near.starts, near.second)
+    centers = np.repeat(np.arange(len(species)), np.diff(center_blocks))
+    widths = np.diff(plan.slot_starts)[species[centers] * n_elements + species[block_atoms]]
+    block_starts = np.concatenate([[0], np.cumsum(3 * widths)]).astype(np.int64)
+    blocks = np.zeros(block_starts[-1])
+    strain = np.empty(6 * places.size if "strain" in arrays else 0)
+    fill_derivatives(
+        plan, species, near, places.starts, arrays["fingerprints"], block_of_pair, block_starts,
+        blocks, strain,
+    )  # fmt: skip
+    if "strain" in arrays:
+        arrays["strain"][:] = strain
+    store_runs(
+        blocks, block_starts, center_blocks, block_atoms, species, n_elements, places.first,
+        runs.run_starts, runs.values,
+    )  # fmt: skip
 
 
 def _neighbors(
@@ -221,9 +316,10 @@ def _allocated(runs: Derivatives, way: str, file: str | None, n_strain: int) -> 
     return replace(runs, values=values, strain=strain)
 
 
-def _for_each(work: Callable[[int], None], images: range, what: str) -> None:
-    """Run work(i) for these images over the usable cores; kernels release the interpreter."""
-    usable = usable_cores()
+def _for_each(work: Callable[[int], None], n_images: int, what: str) -> None:
+    """Run work(image) for all images over the usable cores; kernels release the interpreter."""
+    work(0)  # compiles, which threads must not do at once
+    images, usable = range(1, n_images), usable_cores()
     if len(images) < 3 or usable == 1:
         for i in progress(images, what):
             work(i)

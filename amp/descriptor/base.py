@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from amp.core.fingerprints import Fingerprints
+from amp.core.fingerprints import Fingerprints, FingerprintStore
 from amp.core.neighbors import NeighborPairs
 from amp.core.parameters import Parameters
 from amp.core.registry import Registry
@@ -40,9 +40,16 @@ class Descriptor(Protocol):
         """Settle everything that depends on the elements present."""
 
     def fingerprint_images(
-        self, images: Mapping[str, Any], derivatives: bool | Storage = False, strain: bool = False
+        self,
+        images: Mapping[str, Any],
+        derivatives: bool | Storage = False,
+        strain: bool = False,
+        store: FingerprintStore | None = None,
     ) -> Fingerprints:
-        """Compute fingerprints of many images, with derivatives on request, kept as it says."""
+        """Compute fingerprints of many images, with derivatives on request, kept as it says.
+
+        What the store has is not computed, and what it has not is given to it.
+        """
 
     def fingerprint(
         self, pairs: NeighborPairs, numbers: IntArray, threads: int = 1, dtype: str = "float64"
@@ -61,3 +68,6 @@ class Descriptor(Protocol):
 
     def to_dict(self) -> dict[str, Any]:
         """Describe the descriptor as plain data."""
+
+    def identity(self) -> Mapping[str, Any]:
+        """Give, as plain data, all that fingerprints depend on but the image: settings, code."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from amp.core.elements import ATOMIC_NUMBERS, SYMBOLS
 from amp.core.errors import ParameterError, UnsupportedElementError
-from amp.core.fingerprints import Fingerprints, flat_layout
+from amp.core.fingerprints import Fingerprints, FingerprintStore, flat_layout
 from amp.core.neighbors import NeighborPairs
 from amp.core.parameters import Parameters
+from amp.core.sources import source_digest
 from amp.core.storage import Storage
 from amp.core.typing import FloatArray, IntArray
 from amp.descriptor._evaluation import contract, fill_values
@@ -249,6 +251,7 @@ class Gaussian:
         images: Mapping[str, Any],
         derivatives: bool | Storage = False,
         strain: bool = False,
+        store: FingerprintStore | None = None,
     ) -> Fingerprints:
         """Compute fingerprints of many images.
 
@@ -260,6 +263,8 @@ class Gaussian:
             Compute derivatives with respect to positions too.
         strain : bool, default False
             With derivatives, those with respect to strain too.
+        store : FingerprintStore, optional
+            What was computed earlier, for the same `identity`, and is not computed again.
 
         Returns
         -------
@@ -275,7 +280,7 @@ class Gaussian:
         """
         from amp.descriptor import _images
 
-        return _images.fingerprint_images(self, images, derivatives, strain)
+        return _images.fingerprint_images(self, images, derivatives, strain, store)
 
     def calculate_fingerprints(
         self,
@@ -328,6 +333,18 @@ class Gaussian:
     def to_dict(self) -> dict[str, Any]:
         """Describe the descriptor as plain data; `from_dict` makes it again."""
         return {"kind": "gaussian", "version": 1, **self.parameters}
+
+    def identity(self) -> dict[str, Any]:
+        """Give, as plain data, all that fingerprints depend on but the image.
+
+        Besides the settings that is the code: whatever changes in this room or in the search for
+        neighbors makes another identity.
+        """
+        room = Path(__file__).parent
+        below = room.parent / "core"
+        names = ("neighbors", "_neighbor_kernels", "fingerprints", "_fingerprint_kernels")
+        code = source_digest(room, *(below / f"{name}.py" for name in names))
+        return {**self.to_dict(), "code": code}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Gaussian:

@@ -19,7 +19,7 @@ from amp.core.errors import (
     TrainingConvergenceError,
     UnsupportedElementError,
 )
-from amp.core.fingerprints import Fingerprints
+from amp.core.fingerprints import Fingerprints, FingerprintStore
 from amp.core.images import hash_images, image_places, validate_images
 from amp.core.logs import Logger, status, version_header
 from amp.core.storage import Storage
@@ -34,6 +34,7 @@ from amp.training.checkpoint import (
 )
 from amp.training.checks import check_loss, make_regressor
 from amp.training.files import RunFiles
+from amp.training.fingerprint_cache import FingerprintCache, check_cache
 from amp.training.potentials import write_potential
 from amp.training.problem import TrainingProblem
 from amp.training.references import Demand, collect_references, decide_demand
@@ -64,6 +65,7 @@ def prepare(
     images: Any,
     log: Log | None = None,
     storage: Storage | None = None,
+    store: FingerprintStore | None = None,
 ) -> TrainingSet:
     """Hash and check images, compute fingerprints, and initialize the model.
 
@@ -78,6 +80,8 @@ def prepare(
         Takes lines of text.
     storage : Storage, optional
         How derivatives are kept; float64 in memory if not given.
+    store : FingerprintStore, optional
+        What was computed earlier, such as a `FingerprintCache`.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def prepare(
     """
     say: Log = log or logging.getLogger(__name__).info
     gathered = _gather(descriptor, model, images, say)
-    return _compute(descriptor, model, gathered, storage or Storage(limited=False))
+    return _compute(descriptor, model, gathered, storage or Storage(limited=False), store)
 
 
 def train(
@@ -105,6 +109,8 @@ def train(
     threads: int | None = None,
     derivatives: str = "auto",
     memory: int | str | None = None,
+    dblabel: str | None = None,
+    cache: str = "auto",
 ) -> LossTerms:
     """Train a model, writing the files of the run.
 
@@ -129,6 +135,12 @@ def train(
     memory : int or str, optional
         Most memory for them and for neighbors, in bytes or as '8 GB'; what is free, less a margin,
         by default.
+    dblabel : str, optional
+        Beginning of the names of the databases that keep fingerprints; the label of `files` by
+        default.
+    cache : {'auto', 'all', 'fingerprints', 'none'}
+        What is kept there, see `amp.training.fingerprint_cache.FingerprintCache`; with 'none' they
+        are not even looked at.
 
     Returns
     -------
@@ -152,6 +164,7 @@ def train(
         Before any fingerprints, if the check point is of another training.
     """
     check_device(model.device)
+    check_cache(cache)
     check_loss(model.lossfunction)
     regressor = make_regressor(model.regressor)
     storage = Storage.of(derivatives, memory, files.derivatives, only_stored=bool(model.device))
@@ -164,7 +177,8 @@ def train(
         if overwrite:  # only now, when the images are known to be good
             files.remove_checkpoints()
         checkpoint = read_checkpoint(files.latest_checkpoint(), identity)
-        data = _compute(descriptor, model, gathered, storage)
+        with _cache(files.label if dblabel is None else dblabel, descriptor, cache, log) as store:
+            data = _compute(descriptor, model, gathered, storage, store)
         if checkpoint is None:
             write_potential(files.initial, descriptor, model)
             log(f"Initial parameters: {files.initial}")
@@ -228,12 +242,30 @@ def _settle_elements(descriptor: Any, images: Mapping[str, Atoms]) -> None:
         raise UnsupportedElementError(f"{error} Images: {'; '.join(reports)}.") from error
 
 
-def _compute(descriptor: Any, model: Any, gathered: _Gathered, storage: Storage) -> TrainingSet:
+@contextmanager
+def _cache(label: str, descriptor: Any, cache: str, say: Log) -> Iterator[FingerprintCache | None]:
+    """Open what keeps fingerprints, and tell the log what it was good for."""
+    if cache == "none":
+        yield None
+        return
+    with FingerprintCache(label, descriptor.identity(), cache) as store:
+        yield store
+        for line in store.report():
+            say(line)
+
+
+def _compute(
+    descriptor: Any,
+    model: Any,
+    gathered: _Gathered,
+    storage: Storage,
+    store: FingerprintStore | None,
+) -> TrainingSet:
     """Compute fingerprints and initialize the model."""
     demand = gathered.demand
     derivatives = storage if demand.forces or demand.stress else False
     fingerprints = descriptor.fingerprint_images(
-        gathered.images, derivatives=derivatives, strain=demand.stress
+        gathered.images, derivatives=derivatives, strain=demand.stress, store=store
     )
     model.initialize(fingerprints, gathered.references.energies)
     return TrainingSet(gathered.images, fingerprints, gathered.references, demand)

@@ -39,8 +39,13 @@ from amp.training import RunFiles, prepare, read_potential, train
 EASY = {"convergence": {"energy_rmse": 0.1}, "maxiter": 500}
 
 
+DATABASES = ("calc-fingerprint-primes.ampdb",)
+
+
 def files():
-    return sorted(path.as_posix() for path in Path().rglob("*") if path.is_file())
+    """Names of all files; those of a database are the database."""
+    paths = (path.as_posix() for path in Path().rglob("*") if path.is_file())
+    return sorted({path.partition(".ampdb/")[0] + ".ampdb" * (".ampdb/" in path) for path in paths})
 
 
 def train_until_limit(calc, images, **settings):
@@ -85,6 +90,7 @@ def test_a_run_that_converges_leaves_these_files(make_calc, waters):
     make_calc(loss=EASY).train(waters)
     assert files() == [
         "calc-checkpoint.amp",
+        *DATABASES,
         "calc-initial-parameters.amp",
         "calc-log.txt",
         "calc.amp",
@@ -95,6 +101,7 @@ def test_a_run_that_does_not_converge_leaves_these_files(make_calc, waters):
     train_until_limit(make_calc(), waters)
     assert files() == [
         "calc-checkpoint.amp",
+        *DATABASES,
         "calc-initial-parameters.amp",
         "calc-log.txt",
         "calc-untrained-parameters.amp",
@@ -725,7 +732,12 @@ def test_an_interrupted_run_keeps_its_best_and_goes_on_later(make_calc, waters, 
     calc = make_calc(optimizer=Interrupted(5, error), checkpoints=100)
     with pytest.raises(error):
         calc.train(waters)
-    assert files() == ["calc-checkpoint.amp", "calc-initial-parameters.amp", "calc-log.txt"]
+    assert files() == [
+        "calc-checkpoint.amp",
+        *DATABASES,
+        "calc-initial-parameters.amp",
+        "calc-log.txt",
+    ]
     saved = Amp.load("calc-checkpoint.amp")
     assert_array_equal(saved.model.vector, calc.model.vector)
     initial = Amp.load("calc-initial-parameters.amp")

@@ -1,0 +1,252 @@
+"""Container of values per image that computes what is missing, for scripts of Amp 1.0.1."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from typing import Any, Protocol
+
+from amp.core.errors import CalculationError, ParameterError
+from amp.core.logs import progress
+from amp.database import FileDatabase
+
+__all__ = ["Data", "ItemCalculator"]
+
+logger = logging.getLogger(__name__)
+
+LOCAL = ("localhost", "127.0.0.1")
+WAITING_PER_WORKER = 4  # tasks handed out at once: enough to be busy, few to take back
+SHOWN = 3  # failures that an error tells with their traceback
+
+
+class ItemCalculator(Protocol):
+    """What computes the value of one image."""
+
+    def calculate(self, image: Any, key: str) -> Any:
+        """Give a value that the database can hold."""
+
+
+class Data:
+    """Values by image, in a database, computed when they are asked for and missing.
+
+    Parameters
+    ----------
+    filename : path
+        Name of the database; that of a `FileDatabase` ends in .ampdb, which is added.
+    db : class
+        What opens it with ``db.open(filename, flag)``: `FileDatabase`, or something like `shelve`
+        or `dbm`, which is then used from this process alone.
+    calculator : object, optional
+        With `calculate(image, key)`; needed to compute.
+
+    Attributes
+    ----------
+    d : mapping or None
+        The open database.
+    """
+
+    def __init__(
+        self,
+        filename: str | os.PathLike[str],
+        db: Any = FileDatabase,
+        calculator: ItemCalculator | None = None,
+    ) -> None:
+        self.filename = os.fspath(filename)
+        self.db = db
+        self.calc = calculator
+        self.d: Any = None
+
+    def __enter__(self) -> Data:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __getitem__(self, key: str) -> Any:
+        self.open()
+        return self.d[key]
+
+    def __contains__(self, key: object) -> bool:
+        self.open()
+        return key in self.d
+
+    def __iter__(self) -> Iterator[str]:
+        self.open()
+        return iter(self.d.keys())
+
+    def __len__(self) -> int:
+        self.open()
+        return len(self.d)
+
+    def open(self, mode: str = "r") -> None:
+        """Open the database if it is closed.
+
+        Parameters
+        ----------
+        mode : {'r', 'c'}
+            Whether to read only, or to make it and write; a `FileDatabase` can always do both.
+        """
+        if self.d is None:
+            self.d = self.db.open(self.filename, mode)
+
+    def close(self) -> None:
+        """Close the database if it is open."""
+        if self.d is not None:
+            self.d.close()
+            self.d = None
+
+    def calculate_items(
+        self,
+        images: Mapping[str, Any],
+        parallel: Mapping[str, Any] | None = None,
+        log: Callable[..., Any] | None = None,
+        executor: Executor | None = None,
+    ) -> None:
+        """Compute the values that are missing, and write each as soon as it is there.
+
+        Killed and started again, it goes on with what is not there yet. What another process
+        computes meanwhile is not computed again.
+
+        Parameters
+        ----------
+        images : mapping
+            Key -> image.
+        parallel : dict, optional
+            'cores' is a number, or a dict of hosts and numbers that names no host but this one.
+        log : callable, optional
+            Takes lines of text, such as a `Logger`.
+        executor : concurrent.futures.Executor, optional
+            Where to compute, instead of `parallel`; the calculator and the images must be such
+            as it can take.
+
+        Raises
+        ------
+        ParameterError
+            If there is no calculator, or `parallel` names other hosts.
+        CalculationError
+            If images failed, after all others are done; it names them.
+        """
+        if self.calc is None:
+            raise ParameterError(
+                f"{self.filename} cannot be filled: make Data with calculator=..., an object "
+                "with calculate(image, key)."
+            )
+        say = log or (lambda line, **timers: logger.info("%s", line))
+        n_workers = 1 if executor is not None else _local_cores(parallel)
+        say(f" Data stored in file {self.filename}.")
+        self.close()
+        self.open("c")
+        try:
+            missing = [key for key in images if key not in self.d]
+            say(
+                f" File exists with {len(self.d)} total images, {len(images) - len(missing)} of "
+                "which are needed."
+            )
+            say(f" {len(missing)} new calculations needed.")
+            begin = time.perf_counter()
+            failures = self._compute(images, missing, n_workers, executor)
+        finally:
+            self.close()
+        if missing:
+            seconds = time.perf_counter() - begin
+            say(f" Calculated {len(missing) - len(failures)} in {seconds:.1f} s.")
+        if failures:
+            raise _failed(failures, len(missing))
+
+    def _compute(
+        self,
+        images: Mapping[str, Any],
+        missing: list[str],
+        n_workers: int,
+        executor: Executor | None,
+    ) -> dict[str, BaseException]:
+        """Compute and write; give what failed."""
+        failures: dict[str, BaseException] = {}
+        if executor is None and n_workers == 1:
+            for key in progress(missing, self.filename):
+                self._settle(key, lambda key=key: self.calc.calculate(images[key], key), failures)
+        elif executor is not None:
+            self._hand_out(images, missing, executor, os.cpu_count() or 1, failures)
+        else:
+            with ThreadPoolExecutor(n_workers) as pool:
+                self._hand_out(images, missing, pool, n_workers, failures)
+        return failures
+
+    def _hand_out(
+        self,
+        images: Mapping[str, Any],
+        missing: list[str],
+        executor: Executor,
+        n_workers: int,
+        failures: dict[str, BaseException],
+    ) -> None:
+        """Keep a few tasks going, so that little is lost and little waits in memory."""
+        waiting: dict[Future[Any], str] = {}
+        keys = progress(missing, self.filename)
+        try:
+            for key in keys:
+                if key in self.d:  # another process was quicker
+                    continue
+                waiting[executor.submit(self.calc.calculate, images[key], key)] = key
+                if len(waiting) >= WAITING_PER_WORKER * n_workers:
+                    self._collect(waiting, failures)
+            while waiting:
+                self._collect(waiting, failures)
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def _collect(self, waiting: dict[Future[Any], str], failures: dict[str, BaseException]) -> None:
+        """Write what is done."""
+        for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+            self._settle(waiting.pop(future), future.result, failures)
+
+    def _settle(
+        self, key: str, compute: Callable[[], Any], failures: dict[str, BaseException]
+    ) -> None:
+        """Write one value, or note why there is none."""
+        if key in self.d:
+            return
+        try:
+            value = compute()
+        except Exception as error:
+            logger.warning("%s: image %s failed.\n%s", self.filename, key, _traceback(error))
+            failures[key] = error
+        else:
+            self.d[key] = value
+
+
+def _local_cores(parallel: Mapping[str, Any] | None) -> int:
+    """Read how many cores of this machine are to be used."""
+    cores = 1 if parallel is None else parallel.get("cores", 1)
+    if isinstance(cores, Mapping):
+        strangers = [host for host in cores if host not in LOCAL]
+        if strangers:
+            raise ParameterError(
+                f"Data computes on this machine or through an executor; {', '.join(strangers)} "
+                "can be reached by calculate_items(..., executor=...) only."
+            )
+        cores = sum(cores.values())
+    if not isinstance(cores, int) or isinstance(cores, bool) or cores < 1:
+        raise ParameterError(
+            f"parallel={{'cores': ...}} is 1 or more, or {{'localhost': n}}, not {cores!r}."
+        )
+    return cores
+
+
+def _failed(failures: Mapping[str, BaseException], n_tried: int) -> CalculationError:
+    """Say what failed, the first ones in full."""
+    shown = list(failures.items())[:SHOWN]
+    texts = "\n".join(f"{key}:\n{_traceback(error)}" for key, error in shown)
+    more = f"\nand {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
+    return CalculationError(
+        f"{len(failures)} of {n_tried} images failed; the others are done and kept.\n{texts}{more}"
+    )
+
+
+def _traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip()
