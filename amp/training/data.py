@@ -6,8 +6,10 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from amp.core.errors import CalculationError, ParameterError
@@ -148,76 +150,69 @@ class Data:
             )
             say(f" {len(missing)} new calculations needed.")
             begin = time.perf_counter()
-            failures = self._compute(images, missing, n_workers, executor)
+            run = _Run(self.filename, self.d, images, self.calc.calculate)
+            if executor is not None:
+                run.hand_out(missing, executor, os.cpu_count() or 1)
+            elif n_workers > 1:
+                with ThreadPoolExecutor(n_workers) as pool:
+                    run.hand_out(missing, pool, n_workers)
+            else:
+                run.compute(missing)
         finally:
             self.close()
         if missing:
             seconds = time.perf_counter() - begin
-            say(f" Calculated {len(missing) - len(failures)} in {seconds:.1f} s.")
-        if failures:
-            raise _failed(failures, len(missing))
+            say(f" Calculated {len(missing) - len(run.failures)} in {seconds:.1f} s.")
+        if run.failures:
+            raise _failed(run.failures, len(missing))
 
-    def _compute(
-        self,
-        images: Mapping[str, Any],
-        missing: list[str],
-        n_workers: int,
-        executor: Executor | None,
-    ) -> dict[str, BaseException]:
-        """Compute and write; give what failed."""
-        failures: dict[str, BaseException] = {}
-        if executor is None and n_workers == 1:
-            for key in progress(missing, self.filename):
-                self._settle(key, lambda key=key: self.calc.calculate(images[key], key), failures)
-        elif executor is not None:
-            self._hand_out(images, missing, executor, os.cpu_count() or 1, failures)
-        else:
-            with ThreadPoolExecutor(n_workers) as pool:
-                self._hand_out(images, missing, pool, n_workers, failures)
-        return failures
 
-    def _hand_out(
-        self,
-        images: Mapping[str, Any],
-        missing: list[str],
-        executor: Executor,
-        n_workers: int,
-        failures: dict[str, BaseException],
-    ) -> None:
+@dataclass(slots=True)
+class _Run:
+    """Computes what is missing, and writes it into the open database."""
+
+    name: str
+    database: MutableMapping[str, Any]
+    images: Mapping[str, Any]
+    calculate: Callable[[Any, str], Any]
+    failures: dict[str, Exception] = field(default_factory=dict)
+
+    def compute(self, keys: list[str]) -> None:
+        """Compute one after the other."""
+        for key in progress(keys, self.name):
+            self._write(key, partial(self.calculate, self.images[key], key))
+
+    def hand_out(self, keys: list[str], executor: Executor, n_workers: int) -> None:
         """Keep a few tasks going, so that little is lost and little waits in memory."""
         waiting: dict[Future[Any], str] = {}
-        keys = progress(missing, self.filename)
         try:
-            for key in keys:
-                if key in self.d:  # another process was quicker
-                    continue
-                waiting[executor.submit(self.calc.calculate, images[key], key)] = key
+            for key in progress(keys, self.name):
+                if key not in self.database:  # no other process was quicker
+                    waiting[executor.submit(self.calculate, self.images[key], key)] = key
                 if len(waiting) >= WAITING_PER_WORKER * n_workers:
-                    self._collect(waiting, failures)
+                    self._collect(waiting)
             while waiting:
-                self._collect(waiting, failures)
+                self._collect(waiting)
         finally:
             for future in waiting:
                 future.cancel()
 
-    def _collect(self, waiting: dict[Future[Any], str], failures: dict[str, BaseException]) -> None:
+    def _collect(self, waiting: dict[Future[Any], str]) -> None:
         """Write what is done."""
         for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-            self._settle(waiting.pop(future), future.result, failures)
+            self._write(waiting.pop(future), future.result)
 
-    def _settle(
-        self, key: str, compute: Callable[[], Any], failures: dict[str, BaseException]
-    ) -> None:
+    def _write(self, key: str, compute: Callable[[], Any]) -> None:
         """Write one value, or note why there is none."""
-        if key in self.d:
+        if key in self.database:
             return
         try:
             value = compute()
         except Exception as error:
-            logger.warning("%s: image %s failed.\n%s", self.filename, key, _traceback(error))
-            failures[key] = error
+            logger.warning("%s: image %s failed.\n%s", self.name, key, _traceback(error))
+            self.failures[key] = error
         else:
-            self.d[key] = value
+            self.database[key] = value
 
 
 def _local_cores(parallel: Mapping[str, Any] | None) -> int:
@@ -238,7 +233,7 @@ def _local_cores(parallel: Mapping[str, Any] | None) -> int:
     return cores
 
 
-def _failed(failures: Mapping[str, BaseException], n_tried: int) -> CalculationError:
+def _failed(failures: Mapping[str, Exception], n_tried: int) -> CalculationError:
     """Say what failed, the first ones in full."""
     shown = list(failures.items())[:SHOWN]
     texts = "\n".join(f"{key}:\n{_traceback(error)}" for key, error in shown)
