@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import struct
-import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -221,11 +220,15 @@ def open_view(file: ArchiveFile, known: View | None = None) -> View:
     View
         The members that the last commit has, or those that can be found.
     """
-    for attempt in range(_TRIES):
+    previous = b""
+    for _ in range(_TRIES):
+        head = file.read_some(HEAD_SIZE, 0)
+        if head == previous:
+            break  # nobody is just writing it
         try:
-            return _committed(file, known)
+            return _committed(file, head, known)
         except DamagedIndexError:
-            time.sleep(0.001 * attempt)
+            previous = head
     return recovered_view(file)
 
 
@@ -259,12 +262,11 @@ def _slots(head: bytes, salt: bytes) -> list[Slot | None]:
     return slots
 
 
-def _committed(file: ArchiveFile, known: View | None) -> View:
+def _committed(file: ArchiveFile, head: bytes, known: View | None) -> View:
     """Read what the last commit says.
 
     A slot that is damaged may have been the newer one, so both are needed.
     """
-    head = file.read_some(HEAD_SIZE, 0)
     first = parse(head)
     if first is None or first.kind != HEAD:
         raise DamagedIndexError
