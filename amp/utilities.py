@@ -13,10 +13,14 @@ from amp.core.images import (
 from amp.core.importer import importer
 from amp.core.logs import Logger, logo, make_filename, now
 from amp.core.serialization import string2dict
+from amp.database import FileDatabase
 from amp.model.neuralnetwork import get_overfit_mask
+from amp.training.data import Data
 
 __all__ = [
     "ConvergenceOccurred",
+    "Data",
+    "FileDatabase",
     "Logger",
     "MetaDict",
     "MissingDataError",
