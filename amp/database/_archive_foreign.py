@@ -14,6 +14,7 @@ import zlib
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from amp.core.errors import DamagedMemberError, ParameterError
 from amp.database._archive_file import ArchiveFile
@@ -186,12 +187,12 @@ class _GzipCursor:
         self.file = file
         self.position = 0
         self._source = 0  # in the file
-        self._inflate = zlib.decompressobj(31)
+        self._inflate: Any = None  # between two streams
 
     def copy(self) -> _GzipCursor:
         other = _GzipCursor(self.file)
         other.position, other._source = self.position, self._source
-        other._inflate = self._inflate.copy()
+        other._inflate = self._inflate and self._inflate.copy()
         return other
 
     def skip(self, size: int) -> None:
@@ -213,20 +214,36 @@ class _GzipCursor:
         """
         parts: list[bytes] = []
         while size > 0:
-            raw = self.file.read_some(_CHUNK, self._source)
-            if self._inflate.eof:
-                if not raw.startswith(b"\x1f\x8b"):
-                    break  # the end, or padding behind it
-                self._inflate = zlib.decompressobj(31)
-            data = self._inflate.decompress(raw, size)
-            left = len(self._inflate.unconsumed_tail) + len(self._inflate.unused_data)
-            if not raw and not data and not self._inflate.eof:
-                raise EOFError("it ends within a gzip stream")
-            self._source += len(raw) - left
+            try:
+                data = self._read_once(size)
+            except (EOFError, zlib.error):
+                if parts:
+                    break  # what comes before is right; the next call tells
+                raise
+            if data is None:
+                break
             self.position += len(data)
             size -= len(data)
             parts.append(data)
         return b"".join(parts)
+
+    def _read_once(self, size: int) -> bytes | None:
+        """Inflate one piece of the file; None at the end."""
+        raw = self.file.read_some(_CHUNK, self._source)
+        if self._inflate is None:
+            if not raw.startswith(b"\x1f\x8b"):
+                return None  # the end, or padding behind it
+            self._inflate = zlib.decompressobj(31)
+        inflate = self._inflate
+        data = inflate.decompress(raw, size)
+        # At the end the tail is stale, or the same as what is unused.
+        left = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
+        self._source += len(raw) - len(left)
+        if inflate.eof:
+            self._inflate = None
+        elif not raw and not data:
+            raise EOFError("it ends within a gzip stream")
+        return data
 
 
 _Cursor = _PlainCursor | _GzipCursor

@@ -76,8 +76,11 @@ def test_any_kind_of_bytes_can_be_appended(path, kind):
     assert Archive(path).read("a") == b"12345678"
 
 
-@pytest.mark.skipif(shutil.which("tar") is None, reason="there is no tar")
-def test_tar_extracts_the_same_files(path, tmp_path):
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+@pytest.mark.parametrize("program", ["tar", "bsdtar"])
+def test_tar_extracts_the_same_files(path, tmp_path, program, locale):
+    if shutil.which(program) is None:
+        pytest.skip(f"there is no {program}")
     members = some_members()
     archive = Archive(path)
     archive.append(list(members.items())[:10])
@@ -85,10 +88,26 @@ def test_tar_extracts_the_same_files(path, tmp_path):
     folder = tmp_path / "extracted"
     folder.mkdir()
     done = subprocess.run(
-        ["tar", "xzf", path, "-C", str(folder)], capture_output=True, text=True, check=True
+        [program, "xzf", path, "-C", str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"LC_ALL": locale},
     )
     assert done.stderr == ""
     assert {name: (folder / name).read_bytes() for name in os.listdir(folder)} == members
+
+
+@pytest.mark.parametrize("program", ["gzip", "pigz"])
+def test_gzip_finds_nothing_wrong(path, program):
+    if shutil.which(program) is None:
+        pytest.skip(f"there is no {program}")
+    archive = Archive(path)
+    archive.append(some_members().items())
+    archive.remove(["zeros0"])
+    archive.append((f"k{i}", b"") for i in range(3000))  # an index of more than one stream
+    done = subprocess.run([program, "-t", path], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 def test_tarfile_extracts_the_same_files(path):

@@ -120,10 +120,7 @@ def test_no_flipped_bit_makes_a_wrong_value_of_what_is_stored_as_it_is(path):
         altered[place] ^= 1 << (place % 8)
         write(path, altered)
         outcomes.append(found_in(path, ["a"], {"a"})["a"])
-    assert set(outcomes) == {value, DamagedMemberError, KeyError} or set(outcomes) == {
-        value,
-        DamagedMemberError,
-    }
+    assert set(outcomes) - {KeyError} == {value, DamagedMemberError}
     assert outcomes.count(DamagedMemberError) > 0.8 * len(outcomes)
 
 
