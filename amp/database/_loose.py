@@ -375,6 +375,8 @@ class LooseFolder:
         path = f"{self.path}/{shard_name}"
         try:
             for _ in range(20):
+                if os.path.islink(self.path):
+                    break
                 try:
                     os.mkdir(path)
                     if self.durable:
