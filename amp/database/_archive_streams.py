@@ -175,17 +175,14 @@ def tar_header(name: bytes, size: int, time: int) -> bytes:
     """Write what tar has before the data of a regular file.
 
     A function of its arguments alone, so that reading can compare every byte. Names of over 100
-    bytes stand in a header of their own (pax), as POSIX has it.
+    bytes stand in a member of their own, as GNU tar has it: the form of POSIX (pax) knows names
+    of characters only, and some programs complain where the locale does not have these.
     """
+    block = _tar_block(name[:100], size, time, b"0")
     if len(name) <= 100:
-        return _tar_block(name, size, time, b"0")
-    record = b" path=" + name + b"\n"
-    length = len(record) + 3  # names have at most 200 bytes
-    text = b"%d" % length + record
-    padded = text + _padding(len(text))
-    return _tar_block(b"././@PaxHeader", len(text), time, b"x") + padded + _tar_block(
-        name[:100], size, time, b"0"
-    )  # fmt: skip
+        return block
+    long = _tar_block(b"././@LongLink", len(name) + 1, time, b"L")
+    return long + name + b"\0" + _padding(len(name) + 1) + block
 
 
 def _tar_block(name: bytes, size: int, time: int, kind: bytes) -> bytes:
