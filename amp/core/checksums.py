@@ -35,10 +35,7 @@ def checksum(parts: Iterable[Any]) -> bytes:
     """
     kept = list(parts)
     if sum(map(len, kept)) <= PIECE:
-        whole = hashlib.sha256()
-        for part in kept:
-            whole.update(part)
-        return whole.digest()
+        return hashlib.sha256(b"".join(kept)).digest()
     pieces = _pieces([memoryview(part) for part in kept])
     digests = [b""] * len(pieces)
     numbers = itertools.count()

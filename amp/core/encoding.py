@@ -200,7 +200,11 @@ def decode(data: Any, name: str | None = None, *, verified: bool = False) -> Any
     end = start + header.skeleton_length
     reader = _Reader(data, end)
     try:
-        value = reader.value(_JSON_DECODER.decode(str(data[start:end], "ascii")), 0)
+        text = str(data[start:end], "ascii")
+        skeleton, length = _JSON_DECODER.raw_decode(text)
+        if length != len(text):
+            _refuse("there is something behind the skeleton")
+        value = reader.value(skeleton, 0)
     except RecursionError:
         raise DamagedDataError("The data are nested too deeply.") from None
     except (ValueError, TypeError, OverflowError) as error:

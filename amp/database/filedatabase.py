@@ -155,10 +155,11 @@ class FileDatabase(MutableMapping[str, Any]):
     def _found(self, key: Any) -> Any:
         """Return a value that is not in memory under this very key."""
         name = checked_key(key)
-        give = self._memory.get(name)
-        if give is not None:
-            self._counts.memory += 1
-            return give()
+        if name is not key:  # an integer
+            give = self._memory.get(name)
+            if give is not None:
+                self._counts.memory += 1
+                return give()
         give = self._read_loose(name) or self._read_archived(name)
         if give is None:
             self._check_for_old_files()
