@@ -82,10 +82,13 @@ def test_metadata_has_the_version_of_the_package(distribution):
     assert distribution.version == amp.__version__
 
 
-def test_the_amp_command_starts_the_command_line(distribution):
-    (command,) = (point for point in distribution.entry_points if point.group == "console_scripts")
-    assert (command.name, command.value) == ("amp", "amp.cli.main:main")
-    assert callable(command.load())
+def test_the_commands_start_their_command_lines(distribution):
+    points = [point for point in distribution.entry_points if point.group == "console_scripts"]
+    assert {point.name: point.value for point in points} == {
+        "amp": "amp.cli.main:main",
+        "amp-compress": "amp.cli.compress:main",
+    }
+    assert all(callable(point.load()) for point in points)
 
 
 def test_type_checkers_find_the_annotations():

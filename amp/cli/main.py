@@ -5,27 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import amp
-from amp.cli import evaluate, info, train
+from amp.cli import compress, evaluate, info, train
 from amp.cli.arguments import ArgumentParser, UsageError
+from amp.cli.messages import as_one_line, tell
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "main", "run_alone"]
 
 # In the order of `amp --help`.  A command is a module with a docstring whose first line is its
 # help, `add_arguments(parser)` and `run(arguments)`, which returns the exit status; it imports
 # what takes time to load inside `run`.
-COMMANDS = {"train": train, "evaluate": evaluate, "info": info}
+COMMANDS = {"train": train, "evaluate": evaluate, "info": info, "compress": compress}
 
 FAILED, INTERRUPTED = 1, 130
-
-# What messages for those who write scripts are called on the command line.
-AS_OPTIONS = {
-    "Load it with Amp.load(), use another label": "Use another label",
-    "another label": "another --label",
-    "overwrite=True": "--overwrite",
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,19 +37,47 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0 if all is well, 1 after an error, 130 after Ctrl-C, others as the commands
         say.
     """
+    return _run("amp", _parser, argv)
+
+
+def run_alone(module: Any, program: str, argv: Sequence[str] | None = None) -> int:
+    """Run one of the commands as a program of its own.
+
+    Parameters
+    ----------
+    module : module
+        The command, see `COMMANDS`.
+    program : str
+        What it is called.
+    argv, returns
+        As for `main`.
+    """
+
+    def parser() -> ArgumentParser:
+        return _declared(module, ArgumentParser(program, **_described(module), parents=[_every()]))
+
+    return _run(program, parser, argv)
+
+
+def _run(
+    program: str, make_parser: Callable[[], ArgumentParser], argv: Sequence[str] | None
+) -> int:
+    """Run what the command line asks for, and tell errors in one line."""
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        arguments = _parser().parse_args(argv)
-        return arguments.run(arguments)
+        arguments = make_parser().parse_args(argv)
+        arguments.program, arguments.traceback = program, "--traceback" in argv
+        status: int = arguments.run(arguments)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt as interrupt:
-        print(f"amp: {_joined(str(interrupt)) or 'interrupted'}", file=sys.stderr)
+        print(f"{program}: {as_one_line(str(interrupt)) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  or Python complains at its end
+        return FAILED
     except Exception as error:
-        if "--traceback" in argv and not isinstance(error, UsageError):
-            import traceback
-
-            traceback.print_exc()
-        print(f"amp: error: {_one_line(error)}", file=sys.stderr)
+        tell(error, program, "--traceback" in argv and not isinstance(error, UsageError))
         return FAILED
 
 
@@ -64,45 +87,38 @@ def _parser() -> ArgumentParser:
         prog="amp", description="Machine-learned interatomic potentials: train them, use them."
     )
     parser.add_argument("--version", action="version", version=f"amp {amp.__version__}")
+    parser.add_argument("--traceback", action="store_true", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    every = _every()
+    for name, module in COMMANDS.items():
+        described = _described(module)
+        first = described["description"].splitlines()[0]
+        _declared(module, commands.add_parser(name, help=first, parents=[every], **described))
+    return parser
+
+
+def _every() -> ArgumentParser:
+    """Make the parser of what all commands have."""
     every = ArgumentParser(add_help=False)
     every.add_argument(
         "--traceback", action="store_true", help="show where in the code an error came from"
     )
-    parser.add_argument("--traceback", action="store_true", help=argparse.SUPPRESS)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, module in COMMANDS.items():
-        text = (module.__doc__ or "").strip()
-        command = commands.add_parser(
-            name,
-            help=text.splitlines()[0],
-            description=text,
-            parents=[every],
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+    return every
+
+
+def _described(module: Any) -> dict[str, Any]:
+    """Give what the parser of a command says of it."""
+    return {
+        "description": (module.__doc__ or "").strip(),
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
+
+
+def _declared(module: Any, parser: ArgumentParser) -> ArgumentParser:
+    """Add the arguments of a command to its parser."""
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)
     return parser
-
-
-def _one_line(error: Exception) -> str:
-    """Give the message of an error as one line."""
-    from amp.core.errors import AmpError
-
-    text = _joined(str(error))
-    if isinstance(error, AmpError):
-        for words, option in AS_OPTIONS.items():
-            text = text.replace(words, option)
-    if isinstance(error, FileNotFoundError) and "working folder" not in text:
-        text = f"{text.removeprefix('[Errno 2] ')} (working folder: {os.getcwd()!r})"
-    expected = isinstance(error, AmpError | UsageError | OSError | ImportError)
-    if expected and text:
-        return text
-    return f"{type(error).__name__}: {text} (--traceback shows where it comes from)"
-
-
-def _joined(text: str) -> str:
-    """Make one line of several."""
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 if __name__ == "__main__":
