@@ -74,7 +74,7 @@ def plain_stream(kind: bytes, salt: bytes, text: bytes = b"", body: bytes = b"")
     """Write a stream in which tar sees nothing, or its end."""
     data = _EMPTY
     if kind == END:
-        data = zlib.compress(_END_BLOCKS, wbits=-15)
+        data = b"".join(_deflated([memoryview(_END_BLOCKS)]))
         data += _TRAILER.pack(zlib.crc32(_END_BLOCKS), len(_END_BLOCKS))
     return _header(kind, salt, 0, 0, text, len(body), len(data)) + body + data
 

@@ -1,11 +1,15 @@
 """The archive as its users see it: like a dictionary in a file that tar opens."""
 
 import gzip
+import hashlib
+import io
 import os
 import shutil
+import struct
 import subprocess
 import tarfile
 import threading
+import zlib
 
 import numpy as np
 import pytest
@@ -118,6 +122,67 @@ def test_tarfile_extracts_the_same_files(path):
     assert found == members
     with gzip.open(path) as file:
         assert file.read().endswith(bytes(1024))
+
+
+def test_the_file_is_as_the_documentation_says(path):
+    """Read with nothing but docs/archive_format.rst at hand."""
+    members = some_members()
+    archive = Archive(path)
+    archive.append(list(members.items())[:3])
+    archive.append(members.items())
+    archive.remove(["random0"])
+    with open(path, "rb") as file:
+        data = file.read()
+    found, position, salts, kinds = {}, 0, set(), b""
+    while position < len(data):
+        magic, _, _, _, mark, _, kind, version, salt, length, number, n = struct.unpack_from(
+            "<4sI2sH2sHcB4sQQH", data, position
+        )
+        assert (magic, mark, version) == (b"\x1f\x8b\x08\x04", b"Am", 1)
+        text = data[position + 40 : position + 40 + n]
+        (crc,) = struct.unpack_from("<I", data, position + 40 + n)
+        assert crc == zlib.crc32(data[position : position + 40 + n])
+        inflated = gzip.decompress(data[position : position + length])
+        if kind == b"M":
+            found[text.decode()] = (position, length)
+            with tarfile.open(fileobj=io.BytesIO(inflated + bytes(1024))) as tar:
+                (info,) = tar
+                assert (info.name, info.size) == (text.decode(), number)
+        elif kind == b"R":
+            assert text == b"random0"
+            del found[text.decode()]
+        else:
+            assert inflated == (bytes(1024) if kind == b"E" else b"")
+        salts.add(salt)
+        kinds += kind
+        position += length
+    assert position == len(data)
+    assert len(salts) == 1
+    assert kinds[:2] == b"HC"
+    assert kinds[-2:] == b"CE"
+
+    slots = [struct.unpack_from("<QQII", data, 44 + 24 * i) for i in (0, 1)]
+    assert all(
+        slot[3] == zlib.crc32(salt + data[44 + 24 * i : 44 + 24 * i + 20])
+        for i, slot in enumerate(slots)
+    )
+    number, offset, length, _ = max(slots)
+    assert number == 3
+    size = struct.unpack_from("<H", data, offset + 38)[0]
+    text = data[offset + 40 : offset + 40 + size]
+    assert text[:8] == struct.pack("<Q", 3)
+    indexed = {}
+    for start, count, _, crc, _ in struct.iter_unpack("<QQQII", text[8:]):
+        records = data[start + 44 : start + 44 + 32 * count]  # one stream has room for all
+        assert crc == zlib.crc32(records)
+        indexed |= {digest: (o, n) for digest, o, n in struct.iter_unpack("<16sQQ", records)}
+    places = {
+        name: indexed.pop(hashlib.blake2b(name.encode(), digest_size=16).digest())
+        for name in members
+    }
+    assert places.pop("random0") == (0, 0)
+    assert places == found
+    assert indexed == {}
 
 
 def test_the_last_of_several_members_with_one_name_counts(path):

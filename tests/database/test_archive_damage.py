@@ -230,7 +230,7 @@ def member(name, data, number=None, tar=None):
     number = len(data) if number is None else number
     tar = streams.tar_header(name, len(data), 0) if tar is None else tar
     plain = tar + data + bytes(-len(data) % 512)
-    packed = zlib.compress(plain, wbits=-15)
+    packed = zlib.compress(plain)[2:-4]  # without the frame of zlib
     packed += struct.pack("<II", zlib.crc32(plain), len(plain) & 0xFFFFFFFF)
     return streams._header(streams.MEMBER, b"salt", 0, number, name, 0, len(packed)) + packed
 
