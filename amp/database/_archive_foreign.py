@@ -119,6 +119,7 @@ class ForeignView:
     def _make_index(self, cursor: _Cursor) -> None:
         """Read all of the file."""
         odd: list[str] = []
+        trouble = ""
         tape = _Tape(cursor, self._keep_state)
         try:
             tar = tarfile.TarFile(fileobj=tape, errors="surrogateescape")  # type: ignore[arg-type]
@@ -133,11 +134,14 @@ class ForeignView:
                     self._entries.pop(name, None)
                     self._entries[name] = (info.offset_data, info.size, tape.crc(info))
         except Exception as error:  # of hostile headers tarfile raises what comes up
+            trouble = str(error)
+        trouble = self._drain(cursor) or trouble
+        if trouble:
             self.is_whole = False
             logger.warning(
                 "%s cannot be read to its end (%s); %d members were found.",
                 self.file.path,
-                error,
+                trouble,
                 len(self._entries),
             )
         if odd:
@@ -148,6 +152,26 @@ class ForeignView:
                 self.file.path,
                 odd[0],
             )
+
+    def _drain(self, cursor: _Cursor) -> str:
+        """Read what is left, since the checksum of a stream stands at its end.
+
+        If it is wrong, so may be every member in that stream. Those of a stream that was merely
+        cut are kept.
+        """
+        try:
+            while cursor.read(_PIECE):
+                pass
+        except EOFError as error:
+            return str(error)
+        except zlib.error as error:
+            self._entries = {
+                name: entry
+                for name, entry in self._entries.items()
+                if entry[0] + entry[1] <= cursor.stream_start
+            }
+            return str(error)
+        return ""
 
     def _keep_state(self, cursor: _Cursor) -> None:
         """Remember how to go on from here, unless the last such place is near."""
@@ -165,6 +189,7 @@ class _PlainCursor:
     def __init__(self, file: ArchiveFile, position: int = 0) -> None:
         self.file = file
         self.position = position
+        self.stream_start = position
 
     def copy(self) -> _PlainCursor:
         return _PlainCursor(self.file, self.position)
@@ -186,6 +211,7 @@ class _GzipCursor:
     def __init__(self, file: ArchiveFile) -> None:
         self.file = file
         self.position = 0
+        self.stream_start = 0  # position at which the present stream began
         self._source = 0  # in the file
         self._inflate: Any = None  # between two streams
 
@@ -234,6 +260,7 @@ class _GzipCursor:
             if not raw.startswith(b"\x1f\x8b"):
                 return None  # the end, or padding behind it
             self._inflate = zlib.decompressobj(31)
+            self.stream_start = self.position
         inflate = self._inflate
         data = inflate.decompress(raw, size)
         # At the end the tail is stale, or the same as what is unused.
