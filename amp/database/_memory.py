@@ -23,6 +23,7 @@ Give = Callable[[], Any]
 _FLAT = frozenset({type(None), bool, int, float, str, bytes})
 _PER_ENTRY = 400  # bytes: key, tuple, closure and their places in the dictionary
 _PER_ARRAY = 200
+_COUNTERS = 64  # of changes; keys share them, so that one may stop another one from being kept
 _PER_ITEM = 16  # of a list or dictionary, beside the item itself
 
 
@@ -42,6 +43,7 @@ class MemoryLayer:
         self.limit = limit
         self.evictions = 0
         self.size = 0  # bytes
+        self._changes = [0] * _COUNTERS
         self._entries: OrderedDict[str, tuple[Give, int]] = OrderedDict()
         self._lock = threading.Lock()
         _LAYERS.add(self)
@@ -63,38 +65,67 @@ class MemoryLayer:
             pass  # another thread has just given it up
         return entry[0]
 
-    def put(self, name: str, value: Any, n_bytes: int) -> Give:
-        """Keep a value whose arrays are views of something that is `n_bytes` large.
+    def state(self, name: str) -> int:
+        """Return what tells `put` that nobody has changed an entry since."""
+        return self._changes[hash(name) % _COUNTERS]
+
+    def put(self, name: str, value: Any, n_bytes: int, state: int) -> Give:
+        """Keep a value that was read.
+
+        Parameters
+        ----------
+        name : str
+            The key.
+        value : object
+            The value.
+        n_bytes : int
+            How much memory its arrays are views of.
+        state : int
+            The state before it was read. A value that another thread has replaced since is not
+            kept.
 
         Returns
         -------
         callable
             What makes the value, whether or not it is kept.
         """
-        size, is_mutable, has_arrays = _examined(value)
-        if type(value) is np.ndarray:
-            give: Give = value.view
-        elif is_mutable or has_arrays:
-            give = partial(_fresh, value)
-        else:
-            give = partial(_same, value)
-        self._keep(name, give, size + (n_bytes if has_arrays else 0))
+        give, size = _giver(value, n_bytes)
+        with self._lock:
+            if self.state(name) == state:
+                self._keep(name, give, size)
         return give
 
-    def put_encoded(self, name: str, data: bytes) -> None:
-        """Keep a value that was just encoded; it is decoded when somebody asks for it."""
-        self._keep(name, partial(self._decoded, name, data), len(data))
-
-    def pop(self, name: str) -> None:
-        """Keep a value no more."""
+    def begin_change(self, name: str) -> int:
+        """Keep an entry no more, which is about to be changed; return the state."""
         with self._lock:
-            entry = self._entries.pop(name, None)
-            if entry is not None:
-                self.size -= entry[1]
+            self._changes[hash(name) % _COUNTERS] += 1
+            self._drop(name)
+            return self.state(name)
+
+    def end_change(self, name: str, state: int, data: bytes | None = None) -> None:
+        """Keep what was written, to be decoded when somebody asks for it.
+
+        Parameters
+        ----------
+        name : str
+            The key.
+        state : int
+            What `begin_change` has returned. Of two threads that change an entry at the same time
+            neither knows whose value is on the disk, and nothing is kept.
+        data : bytes, optional
+            The encoded value; without it, nothing is kept.
+        """
+        with self._lock:
+            self._drop(name)
+            if data is not None and self.state(name) == state:
+                self._keep(name, partial(self._decoded, name, data), len(data))
+            # A thread that reads an older value at this moment may not keep that.
+            self._changes[hash(name) % _COUNTERS] += 1
 
     def clear(self) -> None:
         """Keep nothing."""
         with self._lock:
+            self._changes = [count + 1 for count in self._changes]
             self._entries.clear()
             self.size = 0
 
@@ -105,23 +136,33 @@ class MemoryLayer:
         self.size = 0
 
     def _decoded(self, name: str, data: bytes) -> Any:
-        return self.put(name, decode(data, verified=True), len(data))()
+        """Decode a value that was kept encoded, and keep that instead."""
+        give, size = _giver(decode(data, verified=True), len(data))
+        with self._lock:
+            entry = self._entries.get(name)
+            if entry is not None and _is_of(entry[0], data):
+                self._drop(name)
+                self._keep(name, give, size)
+        return give()
 
     def _keep(self, name: str, give: Give, size: int) -> None:
-        """Keep something, and give up what is too much."""
+        """Keep something, and give up what is too much; the lock is held."""
+        self._drop(name)
         size += _PER_ENTRY + len(name)
-        with self._lock:
-            old = self._entries.pop(name, None)
-            if old is not None:
-                self.size -= old[1]
-            if self.limit is not None and size > self.limit:
-                return
-            self._entries[name] = (give, size)
-            self.size += size
-            while self.limit is not None and self.size > self.limit:
-                _, (_, freed) = self._entries.popitem(last=False)
-                self.size -= freed
-                self.evictions += 1
+        if self.limit is not None and size > self.limit:
+            return
+        self._entries[name] = (give, size)
+        self.size += size
+        while self.limit is not None and self.size > self.limit:
+            _, (_, freed) = self._entries.popitem(last=False)
+            self.size -= freed
+            self.evictions += 1
+
+    def _drop(self, name: str) -> None:
+        """Keep something no more; the lock is held."""
+        entry = self._entries.pop(name, None)
+        if entry is not None:
+            self.size -= entry[1]
 
 
 _LAYERS: weakref.WeakSet[MemoryLayer] = weakref.WeakSet()
@@ -134,6 +175,21 @@ def _restart_all() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_restart_all)
+
+
+def _is_of(give: Give, data: bytes) -> bool:
+    """Tell whether something makes a value from these very data."""
+    return isinstance(give, partial) and len(give.args) == 2 and give.args[1] is data
+
+
+def _giver(value: Any, n_bytes: int) -> tuple[Give, int]:
+    """Return what makes a value from one that is kept, and how many bytes that takes."""
+    size, is_mutable, has_arrays = _examined(value)
+    if has_arrays:
+        size += n_bytes
+    if type(value) is np.ndarray:
+        return value.view, size
+    return partial(_fresh if is_mutable or has_arrays else _same, value), size
 
 
 def _same(value: Any) -> Any:

@@ -169,6 +169,7 @@ class FileDatabase(MutableMapping[str, Any]):
 
     def _read_loose(self, name: str) -> Give | None:
         """Read the file of an entry; None if there is no good one."""
+        state = self._memory.state(name)
         found = self._loose.read(name)
         if found is None:
             return None
@@ -180,10 +181,11 @@ class FileDatabase(MutableMapping[str, Any]):
             return None
         self._loose.accept(name, found)
         self._counts.loose += 1
-        return self._memory.put(name, value, len(found.data))
+        return self._memory.put(name, value, len(found.data), state)
 
     def _read_archived(self, name: str) -> Give | None:
         """Read an entry from the archive; None if there is no good one."""
+        state = self._memory.state(name)
         data = self._archived(name)
         if data is None:
             return None
@@ -195,7 +197,7 @@ class FileDatabase(MutableMapping[str, Any]):
                 logger.warning("%s in %s is damaged: %s", name, self.tarpath, error)
             return None
         self._counts.archived += 1
-        return self._memory.put(name, value, len(data))
+        return self._memory.put(name, value, len(data), state)
 
     def _archived(self, name: str) -> bytes | None:
         """Return what the archive has under a name; None if there is nothing to be read."""
@@ -253,15 +255,17 @@ class FileDatabase(MutableMapping[str, Any]):
         parts = encode(value, name)
         header = read_header(parts[0])
         data = b"".join(parts) if header.length <= JOIN_UP_TO else None
-        if self._loose.has_equal(name, header) or self._is_archived_equal(name, header.digest):
-            self._counts.unchanged += 1
-        else:
-            self._loose.write(name, parts if data is None else [data])
-            self._counts.written += 1
-        if data is None:
-            self._memory.pop(name)  # memory has the file's, as soon as somebody asks for it
-        else:
-            self._memory.put_encoded(name, data)
+        state = self._memory.begin_change(name)
+        kept = None  # a larger one is mapped as soon as somebody asks for it
+        try:
+            if self._loose.has_equal(name, header) or self._is_archived_equal(name, header.digest):
+                self._counts.unchanged += 1
+            else:
+                self._loose.write(name, parts if data is None else [data])
+                self._counts.written += 1
+            kept = data
+        finally:
+            self._memory.end_change(name, state, kept)
 
     def _is_archived_equal(self, name: str, digest: bytes) -> bool:
         """Tell whether the archive has a good entry with this checksum, and no file is newer."""
@@ -285,8 +289,15 @@ class FileDatabase(MutableMapping[str, Any]):
 
     def _remove(self, names: list[str]) -> int:
         """Remove entries; return how many there were."""
-        for name in names:
-            self._memory.pop(name)
+        states = [self._memory.begin_change(name) for name in names]
+        try:
+            return self._removed(names)
+        finally:
+            for name, state in zip(names, states, strict=True):
+                self._memory.end_change(name, state)
+
+    def _removed(self, names: list[str]) -> int:
+        """Remove entries on the disk; return how many there were."""
         if not os.path.isdir(self.path):
             return 0
         with self._archive.locked():  # nobody archives meanwhile
