@@ -94,7 +94,7 @@ def archive_kind(descriptor: int) -> str:
     value = start[info.offset_data : info.offset_data + info.size]
     if value.startswith(MAGIC):
         return TAR
-    return OLD if is_old_value(value) else STRANGE
+    return OLD if value and is_old_value(value) else STRANGE
 
 
 def strangers(path: str) -> Iterator[str]:
