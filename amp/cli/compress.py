@@ -104,6 +104,9 @@ class _Errors:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse what makes no sense, before anything is looked at."""
+    for name in arguments.prune or ():
+        if name.rstrip("/").endswith(SUFFIX):
+            raise UsageError(f"{name} stands behind --prune; name databases before it")
     if not arguments.names:
         if arguments.recursive:
             raise UsageError("name the folders to look for databases in; '.' is the current one")
@@ -112,9 +115,6 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--delete works only with --recursive, as in: amp-compress -r -d FOLDER")
     if arguments.yes and not arguments.delete:
         raise UsageError("--yes is for --delete")
-    for name in arguments.prune or ():
-        if name.rstrip("/").endswith(SUFFIX):
-            raise UsageError(f"{name} stands behind --prune; name databases before it")
     if arguments.delete and not (arguments.yes or arguments.dry_run or _has_terminal()):
         raise UsageError("there is no terminal to ask whether to delete; --yes answers")
 

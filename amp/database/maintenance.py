@@ -116,7 +116,8 @@ def find(folder: str | os.PathLike[str]) -> Iterator[str]:
     Yields
     ------
     str
-        Folders whose names end in .ampdb, sorted; none inside another one.
+        Folders whose names end in .ampdb, none inside another one; those of a folder, sorted,
+        before those further below.
 
     Raises
     ------
