@@ -10,6 +10,7 @@ Exit status: 0 if all is well, 1 if anything could not be done or is damaged.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -57,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run `amp compress`."""
     _check(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of folders may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     errors = _Errors(arguments)
     paths = list(dict.fromkeys(_paths(arguments, errors)))
     if arguments.recursive and not paths and not errors:

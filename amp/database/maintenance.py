@@ -20,7 +20,7 @@ from amp.core.errors import (
     DamagedMemberError,
     OutputWriteError,
 )
-from amp.core.logs import progress
+from amp.core.logs import progress, status
 from amp.database import _recognition as recognition
 from amp.database._archive import Archive
 from amp.database._archive_view import View
@@ -249,8 +249,9 @@ def prune(
         with archive.locked():
             # Were the loose ones the first to go, older values could be seen for a moment.
             if archived:
-                archive.compact(lambda key: not is_unused(key))
-            for entry in _shown(loose, f"Pruning {name}", len(loose)):
+                with status(f"Pruning {name}"):
+                    archive.compact(lambda key: not is_unused(key))
+            for entry in loose:
                 folder.remove(entry.key)
         after = size_of(name)
     n_entries = len({entry.key for entry in [*loose, *archived]})
@@ -282,8 +283,8 @@ def verify(path: str | os.PathLike[str]) -> Verification:
     archived = [entry.key for entry in archived_entries(name, archive)]
     damaged: list[Damage] = []
     n_entries = 0
-    n_all = len(loose) + len(archived)
-    for key, file in _shown([*loose, *((key, "") for key in archived)], f"Reading {name}", n_all):
+    files = [*loose, *((key, "") for key in archived)]
+    for key, file in _shown(files, f"Reading {name}", len(files), size_of(name)):
         try:
             data = _loose_data(file, key) if file else archive.read(key)
             n_entries += 1
@@ -381,7 +382,7 @@ class _ShownFolder(LooseFolder):
                           self._n_bytes)  # fmt: skip
 
 
-def _shown(items: Iterable[Any], description: str, n: int, n_bytes: int = _LARGE) -> Iterator[Any]:
+def _shown(items: Iterable[Any], description: str, n: int, n_bytes: int) -> Iterator[Any]:
     """Show how far a loop has come, unless it is over before one can look."""
     if n >= _WORTH_A_BAR or n_bytes >= _LARGE:
         return progress(items, description, total=n)
@@ -398,7 +399,7 @@ def _is_sparse(name: str) -> bool:
 
 def _index_damage(archive: Archive) -> list[Damage]:
     """Tell whether members may be missing unnoticed, because the archive itself is damaged."""
-    view = archive._current()
+    view = archive._view  # one that nobody has opened, as of Amp 1.0.1, is not looked at
     if view is None:
         return []
     is_whole = not view.is_recovered if isinstance(view, View) else view.is_whole

@@ -171,6 +171,19 @@ def test_an_interruption_is_status_130_and_leaves_everything_whole(folder, monke
     assert main(["-r", "--verify", "."]) == 0
 
 
+def test_a_folder_whose_name_is_no_text_is_done_like_others(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path / "a", 1)
+    os.rename(b"a.ampdb", b"\xff.ampdb")
+    fill(tmp_path / "z", 1)
+    for words in (["-r", "--list", "."], ["-r", "--verify", "."], ["-r", "."]):
+        assert main(words) == 0
+        assert "\\udcff.ampdb" in capsys.readouterr().out
+    assert places("z.ampdb") == ["archive"]
+    assert main(["-r", "-d", "--yes", "."]) == 0
+    assert os.listdir(".") == []
+
+
 # ------------------------------------------------------------------ nothing is written
 
 
