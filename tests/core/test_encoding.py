@@ -329,6 +329,7 @@ FORGERIES = {
     "a text in a text": (["u", ["u", "a"]], b""),
     "bytes that are not there": (["b", 100], bytes(8)),
     "bytes of negative length": (["b", -5], bytes(8)),
+    "bytes before the blocks": (["l", ["b", -64], ["b", 128]], bytes(64)),
     "half bytes": (["b", 1.5], bytes(8)),
     "a key twice": (["d", "a", 1, "a", 2], b""),
     "equal keys of two types": (["d", 1, 1, True, 2], b""),
