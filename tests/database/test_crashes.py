@@ -27,7 +27,7 @@ path, first, durable = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "durable"
 db = FileDatabase(path, durable=durable)
 os.write(1, b"ready\\n")
 for number in itertools.count(first):
-    key = f"k{number % 50}" if number % 3 == 0 else f"n{number}"
+    key = f"k{number % 50}" if number % 3 == 0 else f"n{number % 300}"
     db[key] = np.full(1 + number % 7 * 10000, float(number))
     os.write(1, f"{key} {number}\\n".encode())
 """
@@ -44,7 +44,7 @@ os.write(1, b"ready\\n")
 number = first
 while True:
     for _ in range(10):
-        key = f"k{number % 30}" if number % 2 == 0 else f"n{number}"
+        key = f"k{number % 30}" if number % 2 == 0 else f"n{number % 300}"
         db[key] = np.full(1 + number % 5 * 3000, float(number))
         os.write(1, f"{key} {number}\\n".encode())
         number += 1
