@@ -5,8 +5,10 @@ import os
 import pickle
 import pty
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -468,3 +470,29 @@ def test_a_reader_that_has_seen_enough_is_no_traceback(folder):
     done = subprocess.run(["bash", "-c", command], cwd=folder, env=environment(),
                           capture_output=True, text=True)  # fmt: skip
     assert done.stderr == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_signal_at_any_moment_loses_nothing(number, tmp_path):
+    rng = np.random.default_rng(5)
+    values = [rng.random(20000) for _ in range(400)]
+    db = FileDatabase(tmp_path / "a", max_memory=1)
+    statuses = set()
+    for turn in range(15):
+        for i, value in enumerate(values):
+            db[f"k{i}-{turn}"] = value
+        command = subprocess.Popen(
+            [sys.executable, "-m", "amp.cli.compress", "a.ampdb"], cwd=tmp_path,
+            env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        time.sleep(rng.uniform(0.2, 0.8))
+        command.send_signal(number)
+        command.communicate(timeout=60)
+        statuses.add(command.returncode)
+        found = maintenance.verify(db.path)
+        assert found.damaged == ()
+        keys = {entry.key for entry in maintenance.contents(db.path).at("loose", "archive")}
+        assert keys == {f"k{i}-{turn}" for i in range(len(values))}
+        db.clear()
+    assert statuses & {130, -signal.SIGINT, -signal.SIGKILL}
