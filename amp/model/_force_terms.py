@@ -7,14 +7,14 @@ are stored, the other has each product computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from amp.core.fingerprints import Derivatives, DirectionalDerivatives, Fingerprints, Layout
+from amp.core.threads import for_ranges
 from amp.core.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["Coefficients", "ImageSums", "Known", "References", "force_terms"]
@@ -116,11 +116,11 @@ def force_terms(
     else:
         ends = np.cumsum(primes.costs)
         work = _recomputed(layout, primes, references, coefficients, slopes, slope_bar, sums)
-    _run(work, _ranges(ends, threads), threads)
+    for_ranges(work, _ranges(ends, threads), threads)
     return (slope_bar if gradient else None), sums
 
 
-Work = Callable[[tuple[int, int]], None]  # does a range of images
+Work = Callable[[int, int], None]  # does a range of images
 
 
 def _stored(
@@ -137,9 +137,9 @@ def _stored(
 
     strain = np.empty(0, primes.values.dtype) if primes.strain is None else primes.strain
 
-    def work(images: tuple[int, int]) -> None:
+    def work(first: int, last: int) -> None:
         force_pass(
-            images,
+            (first, last),
             (layout.image_starts, layout.species, layout.starts, layout.lengths),
             (primes.values, primes.run_starts, primes.atom_starts, primes.atoms,
              primes.slot_starts, primes.slots),
@@ -166,8 +166,8 @@ def _recomputed(
     force_scale = 2.0 * coefficients.force * ref.weights
     stress_scale = 2.0 * coefficients.stress * ref.weights
 
-    def work(images: tuple[int, int]) -> None:
-        for i in range(*images):
+    def work(first: int, last: int) -> None:
+        for i in range(first, last):
             atoms = layout.atoms_of_image(i)
             forces, strain = primes.contract(i, slopes)
             np.negative(forces, out=forces)
@@ -199,12 +199,3 @@ def _ranges(ends: IntArray, threads: int) -> list[tuple[int, int]]:
     targets = ends[-1] * np.arange(1, threads) / threads
     cuts = [0, *np.searchsorted(ends, targets).tolist(), len(ends)]
     return [(a, b) for a, b in pairwise(cuts) if a < b]
-
-
-def _run(work: Work, ranges: Sequence[tuple[int, int]], threads: int) -> None:
-    """Do the ranges, in threads where there are several; kernels release the interpreter."""
-    if len(ranges) == 1:
-        work(ranges[0])
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, ranges))
