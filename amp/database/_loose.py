@@ -9,23 +9,31 @@ who share it.
 from __future__ import annotations
 
 import errno
-import itertools
 import logging
 import mmap
 import os
-import secrets
 import stat
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from amp.core.encoding import HEADER_SIZE, Header, check, read_header
 from amp.core.errors import DamagedDataError, OutputWriteError
+from amp.database._files import (
+    SharedLock,
+    make_database,
+    new_file,
+    read_all,
+    signature_of,
+    sync_folder,
+    unlink_quietly,
+    write_all,
+    writing_failed,
+)
 from amp.database._keys import BROKEN, is_key, shard_of
 
-__all__ = ["Found", "LooseFolder", "writing_failed"]
+__all__ = ["Found", "LooseFolder"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +42,9 @@ MOST_MAPS = 256  # at a time in a process: each keeps a file open, of which ther
 JOIN_UP_TO = 2**16  # bytes; so much is copied rather than written in parts
 STALE = 3600.0  # s; a temporary file that old has lost its writer
 LOCK = ".lock"
-_PARTS = 512  # of one call to write; systems allow 1024
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
-_temporary_number = itertools.count()
-_process_token = secrets.token_hex(4)
 _maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
 
@@ -107,7 +110,7 @@ class LooseFolder:
     def _read_from(self, descriptor: int, name: str) -> Found | None:
         """Read or map an open file."""
         status = os.fstat(descriptor)
-        signature = _signature(status)
+        signature = signature_of(status)
         if not stat.S_ISREG(status.st_mode):
             self.set_aside(name, signature, "it is no file")
             return None
@@ -121,7 +124,7 @@ class LooseFolder:
             else:
                 _maps.add(data)
                 return Found(data, signature, is_verified)
-        return Found(_read_all(descriptor, size), signature, False)
+        return Found(read_all(descriptor, size), signature, False)
 
     def accept(self, name: str, found: Found) -> None:
         """Remember that a mapped file is good, so that it need not be read as a whole again."""
@@ -190,10 +193,10 @@ class LooseFolder:
                 return False
             if read_header(os.pread(descriptor, HEADER_SIZE, 0)) != header:
                 return False
-            check(_read_all(descriptor, status.st_size), name)
+            check(read_all(descriptor, status.st_size), name)
             if self.durable:
                 os.fsync(descriptor)
-                _sync_folder(shard)
+                sync_folder(shard)
             return True
         except (OSError, DamagedDataError):
             return False
@@ -223,10 +226,10 @@ class LooseFolder:
 
     def _write_to(self, shard: str, name: str, parts: list[bytes | memoryview]) -> None:
         """Write a file and move it to its name."""
-        temporary, descriptor = _new_file(shard)
+        temporary, descriptor = new_file(shard)
         try:
             try:
-                _write_all(descriptor, parts)
+                write_all(descriptor, parts)
                 if self.durable:
                     os.fsync(descriptor)
             finally:
@@ -234,10 +237,10 @@ class LooseFolder:
             with self._locked(is_shared=True):
                 os.replace(temporary, f"{shard}/{name}")
         except BaseException:
-            _unlink_quietly(temporary)
+            unlink_quietly(temporary)
             raise
         if self.durable:
-            _sync_folder(shard)
+            sync_folder(shard)
 
     # ---------------------------------------------------------------- taking away
 
@@ -259,7 +262,7 @@ class LooseFolder:
         except OSError as error:
             raise writing_failed(f"{shard}/{name}", error) from error
         if self.durable:
-            _sync_folder(shard)
+            sync_folder(shard)
         return True
 
     def remove_packed(self, packed: Mapping[str, bytes]) -> None:
@@ -303,7 +306,7 @@ class LooseFolder:
             with self._locked(is_shared=False) as is_locked:
                 status = os.lstat(path)
                 is_same = signature is None and stat.S_ISLNK(status.st_mode)
-                if is_locked and (is_same or _signature(status) == signature):
+                if is_locked and (is_same or signature_of(status) == signature):
                     os.replace(path, path + BROKEN)
                     logger.warning("%s is damaged: %s It is now %s%s.", path, reason, name, BROKEN)
                 else:
@@ -380,12 +383,12 @@ class LooseFolder:
                 try:
                     os.mkdir(path)
                     if self.durable:
-                        _sync_folder(self.path)
+                        sync_folder(self.path)
                     break
                 except FileExistsError:
                     break
                 except FileNotFoundError:
-                    _make_database(os.path.dirname(self.path), self.durable)
+                    make_database(os.path.dirname(self.path), self.durable)
         except OSError as error:
             raise writing_failed(path, error) from error
         shard = self._shard(shard_name)
@@ -393,140 +396,5 @@ class LooseFolder:
             raise OutputWriteError(f"{path} is no folder, and nothing is written to it. Remove it.")
         return shard
 
-    def _locked(self, is_shared: bool) -> _Lock:
-        return _Lock(f"{self.path}/{LOCK}", is_shared)
-
-
-class _Lock:
-    """The lock of the loose entries: shared by those who write, not by those who take away."""
-
-    __slots__ = ("_descriptor", "_is_shared", "_path")
-
-    def __init__(self, path: str, is_shared: bool) -> None:
-        self._path = path
-        self._is_shared = is_shared
-
-    def __enter__(self) -> bool:
-        """Take the lock; tell whether there is such a thing here."""
-        import fcntl
-
-        self._descriptor = os.open(self._path, _LOCK, 0o666)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_SH if self._is_shared else fcntl.LOCK_EX)
-        except OSError:  # file systems without locks have no archiving either
-            return False
-        except BaseException:
-            os.close(self._descriptor)
-            raise
-        return True
-
-    def __exit__(self, *exception: object) -> None:
-        import fcntl
-
-        try:
-            # Closing alone would leave it to a process that was forked meanwhile.
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        except OSError:
-            pass
-        finally:
-            os.close(self._descriptor)
-
-
-def writing_failed(path: str, error: OSError) -> OutputWriteError:
-    """Return the error that says that a file of a database cannot be written."""
-    advice = {
-        errno.ENOSPC: " Make room, or pack or remove old entries.",
-        errno.EDQUOT: " Make room, or pack or remove old entries.",
-        errno.EACCES: " Ask its owner, or use a database of your own.",
-        errno.EROFS: " Use a database elsewhere.",
-    }.get(error.errno or 0, "")
-    reason = error.strerror or error
-    failure = OutputWriteError(
-        f"{path} cannot be written: {reason}. What was there before still is.{advice}"
-    )
-    failure.errno = error.errno
-    return failure
-
-
-def _signature(status: os.stat_result) -> tuple[int, ...]:
-    """Return what tells a file from others that have had its name."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _read_all(descriptor: int, size: int) -> bytes:
-    """Read a file from its beginning; it may have become shorter."""
-    data = os.read(descriptor, size)
-    if len(data) == size:
-        return data
-    chunks = [data]
-    while data:  # systems read no more than 2 GiB at once
-        data = os.read(descriptor, size)
-        chunks.append(data)
-    return b"".join(chunks)[:size]
-
-
-def _new_file(folder: str) -> tuple[str, int]:
-    """Make a temporary file that nobody else has; its name is that of no entry."""
-    while True:
-        token = f"{os.getpid():x}-{_process_token}-{next(_temporary_number):x}"
-        path = f"{folder}/.{token}.tmp"
-        try:
-            return path, os.open(path, _CREATE, 0o666)
-        except FileExistsError:
-            continue
-
-
-def _write_all(descriptor: int, parts: list[bytes | memoryview]) -> None:
-    """Write all parts one after the other."""
-    if len(parts) == 1:
-        n = os.write(descriptor, parts[0])
-        if n == len(parts[0]):
-            return
-        parts = [memoryview(parts[0])[n:]]
-    views = [memoryview(part) for part in parts]
-    while views:
-        n = os.writev(descriptor, views[:_PARTS])
-        while views and n >= len(views[0]):
-            n -= len(views.pop(0))
-        if n:
-            views[0] = views[0][n:]
-
-
-def _unlink_quietly(path: str) -> None:
-    with suppress(OSError):
-        os.unlink(path)
-
-
-def _sync_folder(folder: str) -> None:
-    """Bring the names in a folder to the disk, where the system can do that."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _make_database(path: str, durable: bool) -> None:
-    """Make the folder of a database with all that belongs to it, or nothing."""
-    parent = os.path.dirname(path) or "."
-    os.makedirs(parent, exist_ok=True)
-    if os.path.isdir(path):  # an archive that somebody has put there
-        os.makedirs(f"{path}/loose", exist_ok=True)
-        return
-    temporary = f"{parent}/.{os.path.basename(path)}.{secrets.token_hex(8)}.tmp"
-    os.mkdir(temporary)
-    try:
-        os.mkdir(f"{temporary}/loose")
-        os.rename(temporary, path)
-    except OSError as error:
-        if os.path.isdir(f"{temporary}/loose"):
-            os.rmdir(f"{temporary}/loose")
-        os.rmdir(temporary)
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-            raise
-    if durable:
-        _sync_folder(path)
-        _sync_folder(parent)
+    def _locked(self, is_shared: bool) -> SharedLock:
+        return SharedLock(f"{self.path}/{LOCK}", is_shared)

@@ -12,8 +12,9 @@ from amp.core.encoding import MAGIC, check, decode, encode, read_header
 from amp.core.errors import AmpError, AmpFileError, DamagedDataError, DamagedMemberError
 from amp.core.memory import parse_memory
 from amp.database._archive import Archive
+from amp.database._files import writing_failed
 from amp.database._keys import checked_key, is_key
-from amp.database._loose import JOIN_UP_TO, LooseFolder, writing_failed
+from amp.database._loose import JOIN_UP_TO, LooseFolder
 from amp.database._memory import Give, MemoryLayer
 
 __all__ = ["FileDatabase", "Statistics"]
