@@ -83,6 +83,7 @@ def force_terms(
     slopes: FloatArray,
     gradient: bool,
     threads: int,
+    room: FloatArray | None = None,
 ) -> tuple[FloatArray | None, ImageSums]:
     """Compare forces and stresses with the references.
 
@@ -98,6 +99,8 @@ def force_terms(
         Go back, too.
     threads : int
         Threads over images; results do not depend on it.
+    room : ndarray, shape (layout.size,), optional
+        Memory for slope_bar, so that what is called often asks the system for none each time.
 
     Returns
     -------
@@ -109,7 +112,9 @@ def force_terms(
     sums = ImageSums.zeros(layout.n_images)
     if primes is None or not (coefficients.force or coefficients.stress):
         return None, sums
-    slope_bar = np.empty(layout.size if gradient else 0)
+    if room is None:
+        room = np.empty(layout.size)
+    slope_bar = room if gradient else room[:0]
     if isinstance(primes, Derivatives):
         ends = primes.run_starts[layout.image_starts[1:] * len(layout.elements)]
         work = _stored(layout, primes, references, coefficients, slopes, slope_bar, sums)

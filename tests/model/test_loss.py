@@ -244,6 +244,16 @@ def test_threads_change_not_a_bit(system):
         assert_array_equal(other.gradient, results[0].gradient)
 
 
+def test_a_gradient_holds_nothing_of_the_evaluation_before():
+    used = attach(SYSTEMS["molecules of several sizes"](), with_forces(), spoil=spoil_some)
+    used.loss.evaluate(2.0 * used.vector, True)
+    fresh = attach(SYSTEMS["molecules of several sizes"](), with_forces(), spoil=spoil_some)
+    assert_array_equal(
+        used.loss.evaluate(used.vector, True).gradient,
+        fresh.loss.evaluate(fresh.vector, True).gradient,
+    )
+
+
 def test_the_vector_is_not_changed():
     case = attach(SYSTEMS["molecule"](), with_forces(overfit=0.1))
     before = case.vector.copy()
