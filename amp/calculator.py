@@ -292,7 +292,7 @@ class Amp(Calculator):
         threads = self._threads()
         pairs = self._neighbor_list().update(structure, threads)
         fingerprints = self.descriptor.fingerprint(pairs, structure.numbers, threads, self.dtype)
-        evaluation = self.model.evaluate(fingerprints)
+        evaluation = self.model.evaluate(fingerprints, threads=threads)
         energy = float(evaluation.atomic_energies.sum())
         results = {
             "energy": energy, "free_energy": energy, "energies": evaluation.atomic_energies,

@@ -11,7 +11,8 @@ from amp.core.fingerprints import Fingerprints, flat_layout
 from amp.core.typing import FloatArray
 
 if TYPE_CHECKING:
-    from amp.model.neuralnetwork import NetworkEvaluation, NeuralNetwork
+    from amp.model._evaluation import NetworkEvaluation
+    from amp.model.neuralnetwork import NeuralNetwork
 
 __all__ = ["energy", "forces"]
 

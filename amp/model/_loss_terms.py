@@ -80,7 +80,7 @@ class NumpyEvaluator:
     def __call__(self, vector: FloatArray, gradient: bool) -> LossTerms:
         """Evaluate the loss, with its gradient on request."""
         layout, ref, coefficients = self.fingerprints.layout, self.references, self.coefficients
-        evaluation = self.model.evaluate(self.fingerprints, vector)
+        evaluation = self.model.evaluate(self.fingerprints, vector, self.threads)
         energies = np.add.reduceat(evaluation.atomic_energies, layout.image_starts[:-1])
         residuals = np.where(self.known.energies, energies - ref.energies, 0.0) / self.n_atoms
         if self._room is None:
@@ -101,7 +101,7 @@ class NumpyEvaluator:
         if not gradient:
             return terms
         bar = 2.0 * coefficients.energy * ref.weights * residuals / self.n_atoms
-        total = evaluation.gradient(bar[layout.image_of_atom], slope_bar)
+        total = evaluation.gradient(bar[layout.image_of_atom], slope_bar, self.threads)
         if self.mask is not None:
             total += 2.0 * coefficients.overfit * self.mask * vector
         return replace(terms, gradient=total)

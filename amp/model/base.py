@@ -21,7 +21,9 @@ class Evaluation(Protocol):
     atomic_energies: FloatArray  # (n_atoms,) eV
     slopes: FloatArray  # (layout.size,) dE/dG, eV
 
-    def gradient(self, energy_bar: FloatArray, slope_bar: FloatArray | None) -> FloatArray:
+    def gradient(
+        self, energy_bar: FloatArray, slope_bar: FloatArray | None, threads: int = 1
+    ) -> FloatArray:
         """Give d/d(vector) of sum(energy_bar * atomic_energies) + sum(slope_bar * slopes)."""
 
 
@@ -39,8 +41,10 @@ class Model(Protocol):
     def restore(self, data: Mapping[str, Any]) -> None:
         """Take all that training settles from a description of the same model."""
 
-    def evaluate(self, fingerprints: Fingerprints, vector: FloatArray | None = None) -> Evaluation:
-        """Evaluate with the given vector, or the model's own."""
+    def evaluate(
+        self, fingerprints: Fingerprints, vector: FloatArray | None = None, threads: int = 1
+    ) -> Evaluation:
+        """Evaluate with the given vector, or the model's own; threads change no bit."""
 
     def overfit_mask(self) -> FloatArray:
         """Give 1 for the parameters that the overfit term of a loss restrains, 0 for others."""

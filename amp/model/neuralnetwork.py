@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from amp.core.errors import ParameterError
 from amp.core.fingerprints import Fingerprints
 from amp.core.parameters import Parameters
 from amp.core.typing import FloatArray
-from amp.model import _legacy, _network
+from amp.model import _legacy
+from amp.model._evaluation import ElementNetwork, NetworkEvaluation
 from amp.model._initial import energy_scalings, random_weights
 from amp.model._settings import (
     check_shapes,
@@ -34,9 +34,6 @@ __all__ = ["NeuralNetwork", "NodePlot", "get_overfit_mask"]
 
 logger = logging.getLogger(__name__)
 
-_BLOCK = 1024  # atoms that numpy takes together: few enough that all they need stays in the cache
-# Activation functions that compiled loops know, and the numbers by which they do.
-_COMPILED = {"linear": 0, "tanh": 1, "sigmoid": 2, "softplus": 3, "silu": 4}
 _VERSION = "2015.12"  # what Amp 1.0.1 wrote and its scripts may ask for
 
 
@@ -297,7 +294,7 @@ class NeuralNetwork:
     # -- evaluation ------------------------------------------------------------------------------
 
     def evaluate(
-        self, fingerprints: Fingerprints, vector: FloatArray | None = None
+        self, fingerprints: Fingerprints, vector: FloatArray | None = None, threads: int = 1
     ) -> NetworkEvaluation:
         """Evaluate atomic energies and their slopes for all atoms.
 
@@ -307,6 +304,8 @@ class NeuralNetwork:
             Of one image or many.
         vector : ndarray, optional
             Parameters to use instead of the model's own, which stay as they are.
+        threads : int, default 1
+            Threads over atoms; results do not depend on it.
 
         Returns
         -------
@@ -328,7 +327,7 @@ class NeuralNetwork:
             if element not in weights:
                 raise ParameterError(f"The neural network has no weights for {element}.")
             atoms = np.flatnonzero(layout.species == s)
-            part = _ElementPart(
+            part = ElementNetwork(
                 atoms=atoms,
                 element=element,
                 scaling=range_scaling(self.parameters.fprange[element]),
@@ -337,7 +336,7 @@ class NeuralNetwork:
                 output_scaling=scalings[element],
                 fingerprints=fingerprints.of_element(s),
             )
-            energies[atoms] = part.run(layout.matrix(slopes, s))
+            energies[atoms] = part.run(layout.matrix(slopes, s), threads)
             parts.append(part)
         sizes = {e: sum(w.size for w in weights[e]) for e in self.elements}
         return NetworkEvaluation(energies, slopes, fingerprints, parts, sizes)
@@ -441,119 +440,3 @@ def _widths(weights: Mapping[int, FloatArray]) -> str:
     """Write the numbers of nodes of all layers, inputs first."""
     layers = [weights[layer] for layer in sorted(weights)]
     return "-".join(str(n) for n in (len(layers[0]) - 1, *(w.shape[1] for w in layers)))
-
-
-@dataclass(slots=True)
-class _ElementPart:
-    """The network of one element on all its atoms."""
-
-    atoms: np.ndarray  # (n,) indices over all images
-    element: str
-    scaling: tuple[FloatArray, FloatArray]  # of the fingerprints: slope, shift
-    weights: list[FloatArray]
-    activations: list[str]  # layer by layer
-    output_scaling: tuple[float, float]  # intercept, slope
-    fingerprints: FloatArray  # (n, n_functions)
-
-    def run(self, slopes: FloatArray) -> FloatArray:
-        """Give atomic energies (n,), and fill dE/dG (n, n_functions)."""
-        energies = np.empty(len(self.fingerprints))
-        if self._is_compiled():
-            from amp.model._network_kernels import energies_and_slopes
-
-            energies_and_slopes(*self._arguments(), energies, slopes.reshape(-1))
-            return energies
-        intercept, slope = self.output_scaling
-        weights = self._folded()
-        for block, state in self._blocks():
-            energies[block] = intercept + slope * state.output
-            np.multiply(slope, _network.input_slopes(state, weights), out=slopes[block])
-        return energies
-
-    def gradient(self, energy_bar: FloatArray, tangent: FloatArray | None) -> FloatArray:
-        """Give the gradient in the weights, flat, and in intercept and slope, which come last."""
-        result = np.zeros(sum(w.size for w in self.weights) + 2)
-        if self._is_compiled():
-            from amp.model._network_kernels import gradient
-
-            rows = np.empty(0) if tangent is None else tangent.reshape(-1)
-            gradient(*self._arguments(), energy_bar, rows, result)
-            return result
-        slope, weights = self.output_scaling[1], self._folded()
-        scale, shift = self.scaling
-        for block, state in self._blocks():
-            along = None if tangent is None else tangent[block]
-            parts, dot = _network.parameter_gradient(
-                state, weights, slope * energy_bar[block], along, slope
-            )
-            # Undo the folding: W' = diag(scale) W and b' = b + shift W.
-            first = parts[0]
-            first[:-1] = scale[:, None] * first[:-1] + shift[:, None] * first[-1]
-            of_scaling = energy_bar[block].sum(), energy_bar[block] @ state.output + dot.sum()
-            result += np.concatenate([*(part.ravel() for part in parts), of_scaling])
-        return result
-
-    def layers(self) -> list[FloatArray]:
-        """Give what each layer's nodes put out, (n, n_nodes)."""
-        # What enters a layer is what the layer before it gave.
-        blocks = ([*state.inputs[1:], state.output[:, None]] for _, state in self._blocks())
-        return [np.concatenate(layer) for layer in zip(*blocks, strict=True)]
-
-    def _is_compiled(self) -> bool:
-        """Whether there are compiled loops for all activation functions; others are registered."""
-        return all(name in _COMPILED for name in self.activations)
-
-    def _arguments(self) -> tuple[Any, ...]:
-        """Give what the compiled loops take first."""
-        widths = np.array([self.fingerprints.shape[1], *(w.shape[1] for w in self.weights)])
-        codes = np.array([_COMPILED[name] for name in self.activations])
-        weights = np.concatenate([w.ravel() for w in self.weights])
-        return (
-            self.fingerprints.reshape(-1), widths, codes, weights,
-            (*self.scaling, *self.output_scaling),
-        )  # fmt: skip
-
-    def _blocks(self) -> Iterator[tuple[slice, _network.Pass]]:
-        """Evaluate with numpy, block by block."""
-        weights = self._folded()
-        functions = [activations[name] for name in self.activations]
-        for first in range(0, len(self.fingerprints), _BLOCK):
-            block = slice(first, first + _BLOCK)
-            yield block, _network.forward(self.fingerprints[block], weights, functions)
-
-    def _folded(self) -> list[FloatArray]:
-        """Give the weights with the fingerprint scaling folded into the first layer."""
-        scale, shift = self.scaling
-        first = self.weights[0]
-        folded = np.empty_like(first)
-        folded[:-1] = scale[:, None] * first[:-1]
-        folded[-1] = first[-1] + shift @ first[:-1]
-        return [folded, *self.weights[1:]]
-
-
-@dataclass(slots=True)
-class NetworkEvaluation:
-    """Atomic energies and slopes of some fingerprints, ready to be differentiated."""
-
-    atomic_energies: FloatArray  # (n_atoms,) eV
-    slopes: FloatArray  # (layout.size,) dE/dG, eV
-    fingerprints: Fingerprints
-    parts: list[_ElementPart]
-    sizes: dict[str, int]  # number of weights of every element, also of those that do not occur
-
-    def gradient(self, energy_bar: FloatArray, slope_bar: FloatArray | None) -> FloatArray:
-        """Give d/d(vector) of sum(energy_bar * atomic_energies) + sum(slope_bar * slopes).
-
-        Parameters
-        ----------
-        energy_bar : ndarray, shape (n_atoms,)
-        slope_bar : ndarray, shape (layout.size,), optional
-        """
-        layout = self.fingerprints.layout
-        weights = {element: np.zeros(size) for element, size in self.sizes.items()}
-        scalings = {element: np.zeros(2) for element in self.sizes}
-        for s, part in enumerate(self.parts):
-            tangent = None if slope_bar is None else layout.matrix(slope_bar, s)
-            of_part = part.gradient(energy_bar[part.atoms], tangent)
-            weights[part.element], scalings[part.element] = of_part[:-2], of_part[-2:]
-        return np.concatenate([*weights.values(), *scalings.values()])

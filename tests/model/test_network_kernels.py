@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from amp.core.fingerprints import Fingerprints, flat_layout
-from amp.model import neuralnetwork
+from amp.model import _evaluation
 from amp.model._network_kernels import _tanh
 from amp.model.neuralnetwork import NeuralNetwork
 
@@ -51,7 +51,7 @@ def results(model, fingerprints, with_tangent=True):
 
 def by_numpy(monkeypatch, *arguments):
     with monkeypatch.context() as patch:
-        patch.setattr(neuralnetwork, "_COMPILED", {})
+        patch.setattr(_evaluation, "_COMPILED", {})
         return results(*arguments)
 
 
@@ -66,7 +66,7 @@ def test_compiled_networks_agree_with_numpy_for_any_shape(monkeypatch, widths, n
 
 @pytest.mark.parametrize("with_tangent", [False, True])
 @pytest.mark.parametrize("output", ["linear", "activation"])
-@pytest.mark.parametrize("activation", neuralnetwork._COMPILED)
+@pytest.mark.parametrize("activation", _evaluation._COMPILED)
 def test_compiled_networks_agree_with_numpy_for_any_function(
     monkeypatch, activation, output, with_tangent
 ):
@@ -74,6 +74,26 @@ def test_compiled_networks_agree_with_numpy_for_any_function(
     expected = by_numpy(monkeypatch, model, fingerprints, with_tangent)
     for found, value in zip(results(model, fingerprints, with_tangent), expected, strict=True):
         assert_allclose(found, value, rtol=1e-12, atol=1e-12 * np.abs(value).max())
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_threads_change_no_bit(monkeypatch, compiled):
+    model, fingerprints = potential((3, 4)), atoms(5000, 3)
+    rng = np.random.default_rng(0)
+    bars = rng.normal(size=5000), rng.normal(size=fingerprints.layout.size)
+    if not compiled:
+        monkeypatch.setattr(_evaluation, "_COMPILED", {})
+    alone, shared = (model.evaluate(fingerprints, threads=threads) for threads in (1, 3))
+    assert_array_equal(alone.atomic_energies, shared.atomic_energies)
+    assert_array_equal(alone.slopes, shared.slopes)
+    assert_array_equal(alone.gradient(*bars, threads=1), shared.gradient(*bars, threads=3))
+    # Cut into ranges, it is the same as a whole but for rounding.
+    monkeypatch.setattr(_evaluation, "_FEWEST", 5000)
+    whole = model.evaluate(fingerprints)
+    assert_array_equal(whole.slopes, shared.slopes)
+    gradient = whole.gradient(*bars)
+    scale = np.abs(gradient).max()
+    assert_allclose(gradient, shared.gradient(*bars, threads=3), atol=1e-13 * scale)
 
 
 def test_a_network_of_no_atoms_has_a_gradient_of_zero():
