@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amp.core.errors import DamagedMemberError, OutputWriteError
 from amp.database._archive_file import ArchiveFile, DamagedIndexError
-from amp.database._archive_foreign import ForeignView
 from amp.database._archive_pack import checked_name, packed
 from amp.database._archive_streams import MEMBER, parse
 from amp.database._archive_view import View, is_ours, open_view, recovered_view
 from amp.database._archive_writer import Writer
 from amp.database._lock import FileLock
+
+if TYPE_CHECKING:  # it takes as long to load as all the rest, and is seldom needed
+    from amp.database._archive_foreign import ForeignView
 
 __all__ = ["Archive", "ArchiveSize"]
 
@@ -106,6 +107,29 @@ class Archive:
             return view.names()
         except DamagedIndexError:
             return self._recovered(view).names()
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes that each member takes, by name, in the order of the file.
+
+        In an archive that another program wrote, the bytes of its contents.
+        """
+        view = self._current()
+        if view is None:
+            return {}
+        try:
+            return view.sizes()
+        except DamagedIndexError:
+            return self._recovered(view).sizes()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether members cannot be missing unnoticed, as far as was read.
+
+        They can where the index is damaged, so that they had to be looked for, or where the file
+        of another program is cut.
+        """
+        view = self._current()
+        return view is None or view.is_whole
 
     @property
     def size(self) -> ArchiveSize:
@@ -197,11 +221,11 @@ class Archive:
         """
         with self.locked():
             view = self._current()
-            if isinstance(view, ForeignView):
+            if view is not None and not isinstance(view, View):
                 self._rewrite(view, keep)
             elif view is not None:
                 # A writer mends what is damaged first.
-                Writer(self.path, view.is_recovered).close()
+                Writer(self.path, is_damaged=not view.is_whole).close()
                 view = self._current()
                 assert isinstance(view, View)
                 self._rewrite(view, keep)
@@ -252,6 +276,8 @@ class Archive:
         except FileNotFoundError:
             return None
         if not is_ours(file):
+            from amp.database._archive_foreign import ForeignView
+
             return ForeignView(file)
         if isinstance(known, View) and known.file.identity == file.identity:
             known.file.update_size()
@@ -267,11 +293,12 @@ class Archive:
     def _writing(self) -> Iterator[Writer]:
         """Give a writer to the file, which is made or brought into our form if need be."""
         view = self._current()
-        if view is None:
-            self._rewrite(None)
-        elif isinstance(view, ForeignView):
+        is_damaged = False
+        if isinstance(view, View):
+            is_damaged = not view.is_whole
+        else:
             self._rewrite(view)
-        writer = Writer(self.path, isinstance(view, View) and view.is_recovered)
+        writer = Writer(self.path, is_damaged)
         try:
             yield writer
             writer.commit()
@@ -287,7 +314,7 @@ class Archive:
         """Write a new file with the members of a view, and put it in place of the old one."""
         folder, name = os.path.split(os.path.abspath(self.path))
         self._remove_stale(folder, name)
-        temporary = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.tmp")
+        temporary = os.path.join(folder, f".{name}.{os.urandom(8).hex()}.tmp")
         try:
             writer = Writer.create(temporary, view.salt if isinstance(view, View) else None)
             try:
@@ -311,8 +338,8 @@ class Archive:
         try:
             if view is not None:
                 os.chmod(temporary, os.stat(self.path).st_mode & 0o777)
-            if isinstance(view, ForeignView) and not view.is_whole:
-                aside = f"{self.path}.{secrets.token_hex(4)}.broken"
+            if view is not None and not (isinstance(view, View) or view.is_whole):
+                aside = f"{self.path}.{os.urandom(4).hex()}.broken"
                 os.link(self.path, aside)
                 logger.warning("What was in %s is kept as %s.", self.path, aside)
             os.replace(temporary, self.path)

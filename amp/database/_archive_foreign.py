@@ -94,6 +94,10 @@ class ForeignView:
         """Return the names of all members."""
         return list(self._entries)
 
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each member's contents."""
+        return {name: size for name, (_, size, _) in self._entries.items()}
+
     def live_bytes(self) -> int:
         """Return how many bytes of the file the members take; there is no telling them apart."""
         return self.file.size

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amp.core.cores import usable_cores
 from amp.core.errors import ParameterError
 from amp.database._archive_streams import MOST_BYTES, member_stream
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["checked_name", "packed"]
 
@@ -51,6 +53,8 @@ def packed(members: Iterable[tuple[str, Any]], salt: bytes) -> Iterator[tuple[by
                 yield name, member_stream(salt, name, data, now)
                 continue
             if pool is None:
+                from concurrent.futures import ThreadPoolExecutor
+
                 pool = ThreadPoolExecutor(cores, thread_name_prefix="amp-archive")
             waiting.append((name, pool.submit(member_stream, salt, name, data, now)))
             if len(waiting) > 2 * cores:

@@ -169,6 +169,17 @@ class View:
         """Return the names of all members, in the order of the file."""
         return [text for name, _, _ in self.places() if (text := _text(name)) is not None]
 
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each member's stream, in the order of the file."""
+        return {
+            text: length for name, _, length in self.places() if (text := _text(name)) is not None
+        }
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the index is as it was written."""
+        return not self.is_recovered
+
     def live_bytes(self) -> int:
         """Return how many bytes of the file the members take."""
         if not self.segments:

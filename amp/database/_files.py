@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import secrets
 from contextlib import suppress
 
 from amp.core.errors import OutputWriteError
@@ -26,7 +25,7 @@ _PARTS = 512  # of one call to write; systems allow 1024
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _temporary_number = itertools.count()
-_process_token = secrets.token_hex(4)
+_process_token = os.urandom(4).hex()
 
 
 class SharedLock:
@@ -148,7 +147,7 @@ def make_database(path: str, durable: bool) -> None:
     if os.path.isdir(path):  # an archive that somebody has put there
         os.makedirs(f"{path}/loose", exist_ok=True)
         return
-    temporary = f"{parent}/.{os.path.basename(path)}.{secrets.token_hex(8)}.tmp"
+    temporary = f"{parent}/.{os.path.basename(path)}.{os.urandom(8).hex()}.tmp"
     os.mkdir(temporary)
     try:
         os.mkdir(f"{temporary}/loose")

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from amp.core.errors import AmpFileError
 from amp.database import _recognition as recognition
 from amp.database._archive import Archive
-from amp.database._keys import BROKEN, is_key
+from amp.database._keys import BROKEN, is_key, shard_of
 from amp.database._loose import LooseFolder
 
 __all__ = [
     "SUFFIX",
     "Entry",
-    "archive_kind",
     "archive_of",
     "archived_entries",
     "checked_folder",
@@ -29,8 +27,6 @@ __all__ = [
 SUFFIX = ".ampdb"
 ARCHIVE = "archive.tar.gz"
 WAIT = 10.0  # s; whoever archives longer than that is reported
-
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +76,11 @@ def loose_folder(name: str) -> LooseFolder:
 def loose_files(name: str) -> list[Entry]:
     """List the loose entries, and those that were set aside."""
     found: list[Entry] = []
-    for file, entry in loose_folder(name)._files():
+    for shard, entry in loose_folder(name).files():
+        file = entry.name
         place = "broken" if file.endswith(BROKEN) else "loose"
-        if is_key(file.removesuffix(BROKEN)) and entry.is_file(follow_symlinks=False):
+        key = file.removesuffix(BROKEN)
+        if is_key(key) and shard_of(key) == shard and entry.is_file(follow_symlinks=False):
             found += _as_entry(entry, place)
     return found
 
@@ -98,7 +96,7 @@ def old_files(name: str) -> list[Entry]:
                     found += _as_entry(entry, "old")
     with os.scandir(name) as files:
         for entry in files:
-            if entry.name.startswith(ARCHIVE) and archive_kind(entry.path) == recognition.OLD:
+            if entry.name.startswith(ARCHIVE) and _is_old(entry.path):
                 found += _as_entry(entry, "old")
     return found
 
@@ -111,29 +109,13 @@ def archived_entries(name: str, archive: Archive) -> list[Entry]:
     AmpFileError
         If it cannot be read.
     """
-    if archive_kind(archive.path) == recognition.OLD:
-        return []
     try:
-        keys = archive.names()
-        view = archive._current()
-        places = {key: view.find(key) for key in keys if is_key(key)} if view is not None else {}
+        if recognition.kind_of_file(archive.path) == recognition.OLD:
+            return []
+        sizes = archive.sizes()
     except OSError as error:
         raise AmpFileError(f"{archive.path} cannot be read: {error.strerror}.") from error
-    return [Entry(key, "archive", place[1]) for key, place in places.items() if place is not None]
-
-
-def archive_kind(path: str) -> str | None:
-    """Tell what an archive is, see `_recognition.archive_kind`; None if there is no such file."""
-    try:
-        if not stat.S_ISREG(os.lstat(path).st_mode):
-            return None
-        descriptor = os.open(path, _READ)
-    except OSError:
-        return None
-    try:
-        return recognition.archive_kind(descriptor)
-    finally:
-        os.close(descriptor)
+    return [Entry(key, "archive", size) for key, size in sizes.items() if is_key(key)]
 
 
 def size_of(name: str) -> int:
@@ -150,6 +132,14 @@ def size_of(name: str) -> int:
         except FileNotFoundError:
             continue  # packed or replaced meanwhile
     return size
+
+
+def _is_old(path: str) -> bool:
+    """Tell whether a file is an archive of Amp 1.0.1; one that cannot be read is not."""
+    try:
+        return recognition.kind_of_file(path) == recognition.OLD
+    except OSError:
+        return False
 
 
 def _as_entry(entry: os.DirEntry[str], place: str) -> Collection[Entry]:

@@ -142,11 +142,16 @@ class LooseFolder:
             return False
 
     def names(self) -> list[str]:
-        """Return the keys of all entries, damaged ones that nobody has read included."""
+        """Return the keys of all entries, damaged ones that nobody has read included.
+
+        A file in the subfolder of other keys is none: it is found under no key.
+        """
         return [
-            name
-            for name, entry in self._files()
-            if is_key(name) and entry.is_file(follow_symlinks=False)
+            entry.name
+            for shard, entry in self.files()
+            if is_key(entry.name)
+            and shard_of(entry.name) == shard
+            and entry.is_file(follow_symlinks=False)
         ]
 
     def old_files(self) -> int:
@@ -159,10 +164,11 @@ class LooseFolder:
         except OSError:
             return 0
 
-    def _files(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        """Give what lies in the subfolders."""
+    def files(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Give what lies in the subfolders, with the name of the subfolder."""
         for number in range(256):
-            shard = self._shard(f"{number:02x}")
+            shard_name = f"{number:02x}"
+            shard = self._shard(shard_name)
             if shard is None:
                 continue
             try:
@@ -171,7 +177,7 @@ class LooseFolder:
             except OSError:
                 continue
             for entry in entries:
-                yield entry.name, entry
+                yield shard_name, entry
 
     # ---------------------------------------------------------------- writing
 
@@ -320,7 +326,8 @@ class LooseFolder:
         """Remove temporary files whose writers have been killed; return how many."""
         removed = 0
         now = time.time()
-        for name, entry in self._files():
+        for _, entry in self.files():
+            name = entry.name
             if not (name.startswith(".") and name.endswith(".tmp")):
                 continue
             try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-import tarfile
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +27,7 @@ __all__ = [
     "TAR",
     "archive_kind",
     "is_old_value",
+    "kind_of_file",
     "opened_folder",
     "remove_known",
     "strangers",
@@ -84,6 +85,8 @@ def archive_kind(descriptor: int) -> str:
     start = _inflated(raw) if raw[:2] == b"\x1f\x8b" else raw
     if not start.strip(b"\0"):
         return EMPTY if not raw or start else STRANGE
+    import tarfile
+
     try:
         with tarfile.TarFile(fileobj=io.BytesIO(start)) as tar:
             info = tar.next()
@@ -95,6 +98,26 @@ def archive_kind(descriptor: int) -> str:
     if value.startswith(MAGIC):
         return TAR
     return OLD if value and is_old_value(value) else STRANGE
+
+
+def kind_of_file(path: str) -> str | None:
+    """Tell what an archive is, see `archive_kind`; None if there is no such file, or it is none.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return None
+        descriptor = os.open(path, _READ)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        return archive_kind(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def strangers(path: str) -> Iterator[str]:

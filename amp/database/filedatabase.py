@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import ItemsView, Iterator, MutableMapping
+from collections.abc import Callable, ItemsView, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from amp.core.encoding import MAGIC, check, decode, encode, read_header
+from amp.core.encoding import check, decode, encode, read_header
 from amp.core.errors import AmpError, AmpFileError, DamagedDataError, DamagedMemberError
 from amp.core.memory import parse_memory
+from amp.database import _recognition as recognition
 from amp.database._archive import Archive
 from amp.database._files import writing_failed
 from amp.database._keys import checked_key, is_key
@@ -22,7 +24,6 @@ __all__ = ["FileDatabase", "Statistics"]
 logger = logging.getLogger(__name__)
 
 _BATCH = 50_000  # entries archived before their files are removed
-_HAS_NOTES = 4  # flag of a gzip stream; those of our archives have it, those of others rarely
 
 
 @dataclass(slots=True)
@@ -59,11 +60,16 @@ class FileDatabase(MutableMapping[str, Any]):
         Bring each entry to the disk before setting it returns. Otherwise entries outlive a
         program that is killed, but of those written just before a power cut some may be lost.
         In neither case is one of them wrong.
+    lock_timeout : float
+        How long to wait for another program that archives (s).
 
     Attributes
     ----------
-    path, loosepath, tarpath : str
-        The folder, that of loose entries, and the archive.
+    path : str
+        The folder, as it was named.
+    loosepath, tarpath : str
+        The folder of loose entries, and the archive; absolute, so that the database stays the
+        same when the program changes its folder.
 
     Notes
     -----
@@ -89,14 +95,19 @@ class FileDatabase(MutableMapping[str, Any]):
         *,
         max_memory: int | str | None = 2**30,
         durable: bool = False,
+        lock_timeout: float = 600.0,
     ) -> None:
         path = os.fspath(filename)
         self.path = path if path.endswith(".ampdb") else path + ".ampdb"
-        self.loosepath = os.path.join(self.path, "loose")
-        self.tarpath = os.path.join(self.path, "archive.tar.gz")
+        # Not `abspath`, which drops a link in front of '..'.
+        self._folder = path = self.path
+        if not os.path.isabs(path):
+            self._folder = os.path.join(os.getcwd(), path)
+        self.loosepath = os.path.join(self._folder, "loose")
+        self.tarpath = os.path.join(self._folder, "archive.tar.gz")
         self._memory = MemoryLayer(parse_memory(max_memory))
         self._loose = LooseFolder(self.loosepath, durable)
-        self._archive = Archive(self.tarpath)
+        self._archive = Archive(self.tarpath, lock_timeout)
         self._counts = Statistics()
         self._is_checked = False  # for old files
         self._archive_seen: tuple[int, ...] | None = None
@@ -299,7 +310,7 @@ class FileDatabase(MutableMapping[str, Any]):
 
     def _removed(self, names: list[str]) -> int:
         """Remove entries on the disk; return how many there were."""
-        if not os.path.isdir(self.path):
+        if not os.path.isdir(self._folder):
             return 0
         with self._archive.locked():  # nobody archives meanwhile
             archived = (
@@ -312,10 +323,18 @@ class FileDatabase(MutableMapping[str, Any]):
 
     # ---------------------------------------------------------------- archiving
 
-    def archive(self) -> int:
+    def archive(
+        self, show: Callable[[list[str], int], Iterable[str]] = lambda keys, number: keys
+    ) -> int:
         """Move loose entries to the archive, where they take less room and one file.
 
         Others may read and write meanwhile. What an interruption leaves is whole.
+
+        Parameters
+        ----------
+        show : callable, optional
+            Gets the keys and their number, and gives the keys on, each when its turn has come,
+            so that it can show how far the work is.
 
         Returns
         -------
@@ -337,10 +356,10 @@ class FileDatabase(MutableMapping[str, Any]):
             if self._has_old_archive():
                 self._move_old_archive()
             names = self._loose.names()
-            for start in range(0, len(names), _BATCH):
+            shown = iter(show(names, len(names)))
+            for _ in range(0, len(names), _BATCH):
                 packed: dict[str, bytes] = {}
-                batch = names[start : start + _BATCH]
-                self._archive.append(self._loose.packable(batch, packed))
+                self._archive.append(self._loose.packable(islice(shown, _BATCH), packed))
                 self._loose.remove_packed(packed)
                 n_packed += len(packed)
             n_stale = self._loose.remove_stale()
@@ -380,20 +399,9 @@ class FileDatabase(MutableMapping[str, Any]):
             return False
         seen = (status.st_ino, status.st_size, status.st_mtime_ns)
         if seen != self._archive_seen:
-            self._archive_is_old = self._looks_old()
+            self._archive_is_old = recognition.kind_of_file(self.tarpath) == recognition.OLD
             self._archive_seen = seen
         return self._archive_is_old
-
-    def _looks_old(self) -> bool:
-        """Look at the first member of an archive that another program has written."""
-        with open(self.tarpath, "rb") as file:
-            start = file.read(4)
-        if len(start) < 4 or start[3] & _HAS_NOTES:
-            return False
-        for name in self._archive.names()[:1]:
-            data = self._archived(name)
-            return data is not None and data[: len(MAGIC)] != MAGIC
-        return False
 
     def _move_old_archive(self) -> None:
         """Make room for an archive; the lock is held."""

@@ -21,14 +21,13 @@ from amp.core.errors import (
     OutputWriteError,
 )
 from amp.core.logs import progress, status
+from amp.database import _listing as listing
 from amp.database import _recognition as recognition
 from amp.database._archive import Archive
-from amp.database._archive_view import View
 from amp.database._keys import is_key, shard_of
 from amp.database._listing import (
     SUFFIX,
     Entry,
-    archive_kind,
     archive_of,
     archived_entries,
     checked_folder,
@@ -37,7 +36,6 @@ from amp.database._listing import (
     old_files,
     size_of,
 )
-from amp.database._loose import LooseFolder
 from amp.database.filedatabase import FileDatabase
 
 __all__ = [
@@ -200,10 +198,12 @@ def compress(path: str | os.PathLike[str], dry_run: bool = False) -> Change:
     before = after = size_of(name)
     n_packed = len(loose)
     if (loose or _is_sparse(name)) and not dry_run:
-        with FileDatabase(name, max_memory=1) as database:
-            database._archive = archive_of(name)
-            database._loose = _ShownFolder(database.loosepath, f"Packing {name}", n_bytes)
-            n_packed = database.archive()
+
+        def show(keys: list[str], n: int) -> Iterable[str]:
+            return _shown(keys, f"Packing {name}", n, n_bytes)
+
+        with FileDatabase(name, max_memory=1, lock_timeout=listing.WAIT) as database:
+            n_packed = database.archive(show)
         after = size_of(name)
     n_left = max(0, len(loose) - n_packed)
     return Change(n_packed, n_bytes, n_left, len(old_files(name)), before, after)
@@ -278,7 +278,7 @@ def verify(path: str | os.PathLike[str]) -> Verification:
         If there is no such folder, or it is no database.
     """
     name = checked_folder(path)
-    loose = [(key, entry.path) for key, entry in loose_folder(name)._files() if is_key(key)]
+    loose = [(each.name, each.path) for _, each in loose_folder(name).files() if is_key(each.name)]
     archive = archive_of(name)
     archived = [entry.key for entry in archived_entries(name, archive)]
     damaged: list[Damage] = []
@@ -367,21 +367,6 @@ def remove(path: str | os.PathLike[str]) -> int:
     return size
 
 
-class _ShownFolder(LooseFolder):
-    """Loose entries that are packed with a progress bar."""
-
-    def __init__(self, path: str, description: str, n_bytes: int) -> None:
-        super().__init__(path, durable=False)
-        self._description = description
-        self._n_bytes = n_bytes
-
-    def packable(self, names: Iterable[str], packed: dict[str, bytes]) -> Iterator[tuple[str, Any]]:
-        """Give keys and contents, and show how many."""
-        keys = list(names)
-        yield from _shown(super().packable(keys, packed), self._description, len(keys),
-                          self._n_bytes)  # fmt: skip
-
-
 def _shown(items: Iterable[Any], description: str, n: int, n_bytes: int) -> Iterator[Any]:
     """Show how far a loop has come, unless it is over before one can look."""
     if n >= _WORTH_A_BAR or n_bytes >= _LARGE:
@@ -391,19 +376,16 @@ def _shown(items: Iterable[Any], description: str, n: int, n_bytes: int) -> Iter
 
 def _is_sparse(name: str) -> bool:
     """Tell whether most of the archive is room that removed and replaced members had."""
-    if archive_kind(os.path.join(name, "archive.tar.gz")) != recognition.OURS:
+    archive = archive_of(name)
+    if recognition.kind_of_file(archive.path) != recognition.OURS:
         return False
-    size = archive_of(name).size
+    size = archive.size
     return size.dead > size.live + 2**20
 
 
 def _index_damage(archive: Archive) -> list[Damage]:
     """Tell whether members may be missing unnoticed, because the archive itself is damaged."""
-    view = archive._view  # one that nobody has opened, as of Amp 1.0.1, is not looked at
-    if view is None:
-        return []
-    is_whole = not view.is_recovered if isinstance(view, View) else view.is_whole
-    if is_whole:
+    if recognition.kind_of_file(archive.path) == recognition.OLD or archive.is_whole:
         return []
     reason = "Its index is damaged, or its end is missing; entries may be lost."
     return [Damage("archive.tar.gz", "archive", reason)]
