@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
-import threading
+import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amp.core.cores import usable_cores
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["PIECE", "checksum"]
 
 PIECE = 2**18  # bytes; a part of every checksum of longer data
 _MOST_THREADS = 4
-_PIECES_PER_THREAD = 2  # fewer take no longer than the start of a thread
+_PIECES_PER_THREAD = 2  # fewer are done before another thread wakes up
 
 
 def checksum(parts: Iterable[Any]) -> bytes:
@@ -40,34 +44,60 @@ def checksum(parts: Iterable[Any]) -> bytes:
     digests = [b""] * len(pieces)
     numbers = itertools.count()
 
+    def find(number: int) -> bytes:
+        piece = hashlib.sha256()
+        for part in pieces[number]:
+            piece.update(part)  # others run meanwhile
+        return piece.digest()
+
     def work() -> None:
         while (number := next(numbers)) < len(pieces):
-            piece = hashlib.sha256()
-            for part in pieces[number]:
-                piece.update(part)  # others run meanwhile
-            digests[number] = piece.digest()
+            digests[number] = find(number)
 
-    helpers = _started(work, min(_MOST_THREADS, len(pieces) // _PIECES_PER_THREAD) - 1)
+    n_helpers = min(_MOST_THREADS, len(pieces) // _PIECES_PER_THREAD, _cores()) - 1
+    helpers = _submitted(work, n_helpers)
     work()
     for helper in helpers:
-        helper.join()
-    return hashlib.sha256(b"".join(digests)).digest()
+        if not helper.cancel():  # that has not begun, which is no more needed
+            helper.result()
+    # One that could not be submitted may have begun all the same, and not be done.
+    whole = [digest or find(number) for number, digest in enumerate(digests)]
+    return hashlib.sha256(b"".join(whole)).digest()
 
 
-def _started(work: Callable[[], None], number: int) -> list[threading.Thread]:
-    """Start threads, as many as there are processors for.
-
-    They end with the work: a pool would not outlive a fork.
-    """
-    helpers: list[threading.Thread] = []
-    for _ in range(min(number, usable_cores() - 1) if number > 0 else 0):
-        helper = threading.Thread(target=work, daemon=True)
-        try:
-            helper.start()
-        except RuntimeError:  # none to be had, such as at the end of the program
-            break
-        helpers.append(helper)
+def _submitted(work: Callable[[], None], number: int) -> list[Future[None]]:
+    """Let other threads work, too; fewer where they are not to be had."""
+    helpers: list[Future[None]] = []
+    try:
+        for _ in range(number):
+            helpers.append(_pool().submit(work))
+    except RuntimeError:  # none to be had, such as at the end of the program
+        pass
     return helpers
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    """Keep threads: starting one takes as long as hashing 100 kB."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(_MOST_THREADS - 1, thread_name_prefix="amp-checksum")
+
+
+@functools.cache
+def _cores() -> int:
+    """Keep the number, which the system tells in a file."""
+    return usable_cores()
+
+
+def _forget() -> None:
+    """Begin anew in a forked process: threads do not survive that."""
+    _pool.cache_clear()
+    _cores.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _pieces(parts: list[memoryview]) -> list[list[memoryview]]:

@@ -25,6 +25,7 @@ from amp.database._archive_streams import INDEX, plain_stream
 __all__ = ["Entry", "Reference", "Segment", "digest_of", "live", "merged", "segment_streams"]
 
 _RECORD = np.dtype([("digest", "S16"), ("offset", "<u8"), ("length", "<u8")])
+_RECORD_FIELDS = struct.Struct("<16sQQ")  # quicker than numpy for a single record
 _REFERENCE = struct.Struct("<QQQII")
 _PAGE = 65280  # bytes of a table in one stream, whose extra field has at most 65535
 _AROUND = len(plain_stream(INDEX, bytes(4)))  # bytes of a stream around its part of the table
@@ -123,6 +124,11 @@ class Segment:
         """The digests alone: what is searched lies close together."""
         return np.ascontiguousarray(self.records["digest"])
 
+    @cached_property
+    def _table(self) -> memoryview:
+        """The bytes of the records."""
+        return np.ascontiguousarray(self.records).view(np.uint8).data
+
     def names(self) -> list[bytes]:
         """Return the names in the order of the records; an empty one if the name is removed."""
         if self._names is not None:
@@ -145,10 +151,8 @@ class Segment:
         place = int(self.digests.searchsorted(np.bytes_(digest)))
         if place == len(self.digests):
             return None
-        record = self.records[place]
-        if record["digest"].ljust(16, b"\0") != digest:  # numpy leaves zeros at the end out
-            return None
-        return int(record["offset"]), int(record["length"])
+        found, offset, length = _RECORD_FIELDS.unpack_from(self._table, place * _RECORD.itemsize)
+        return (offset, length) if found == digest else None
 
 
 def live(segments: Sequence[Segment]) -> IntArray:

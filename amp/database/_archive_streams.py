@@ -45,6 +45,8 @@ PREFIX_SIZE = _PREFIX.size
 _OUTSIDE = 12  # bytes before the fields that their size counts
 _EMPTY = b"\x03\x00" + bytes(8)  # deflate of nothing, its CRC and size
 _END_BLOCKS = bytes(1024)
+_TAR_OWNER = b"0000644\0" + 2 * b"0000000\0"  # mode, user, group
+_TAR_END = bytes(100) + b"ustar\0" + b"00" + bytes(247)
 MOST_TEXT = 60000
 
 BLOCK = 512
@@ -185,19 +187,11 @@ def tar_header(name: bytes, size: int, time: int) -> bytes:
 
 def _tar_block(name: bytes, size: int, time: int, kind: bytes) -> bytes:
     """Write one header block; the fields are those of POSIX 1003.1 (ustar)."""
-    block = b"".join(
-        (
-            name.ljust(100, b"\0"),
-            b"0000644\0" + 2 * b"0000000\0",  # mode, user, group
-            b"%011o\0%011o\0" % (size, time),
-            b" " * 8 + kind,  # the checksum counts as blanks
-            bytes(100),
-            b"ustar\0" + b"00",
-            bytes(247),
-        )
-    )
-    checksum = zlib.adler32(block, 0) & 0xFFFF  # that is the sum of its bytes, which is less
-    return block[:148] + b"%06o\0 " % checksum + block[156:]
+    start = name.ljust(100, b"\0") + _TAR_OWNER + b"%011o\0%011o\0" % (size, time)
+    end = kind + _TAR_END
+    # The checksum is the sum of all bytes, which is less than 2**16; itself it counts as blanks.
+    checksum = zlib.adler32(end, zlib.adler32(start, 8 * ord(" "))) & 0xFFFF
+    return b"%b%06o\0 %b" % (start, checksum, end)
 
 
 def _padding(size: int) -> bytes:

@@ -72,6 +72,7 @@ class LooseFolder:
         self.durable = durable
         self._shards: dict[str, str] = {}  # folders that were seen to be folders
         self._verified: dict[str, tuple[int, ...]] = {}
+        self._has_missed = False  # the last entry asked for was not here
 
     def forget(self) -> None:
         """Forget what was seen on the disk."""
@@ -85,9 +86,15 @@ class LooseFolder:
         shard = self._shard(shard_of(name))
         if shard is None:
             return None
+        path = f"{shard}/{name}"
+        # Where entries are archived, one question is quicker than an exception for each.
+        if self._has_missed and not os.access(path, os.F_OK, follow_symlinks=False):
+            return None
+        self._has_missed = False
         try:
-            descriptor = os.open(f"{shard}/{name}", _READ)
+            descriptor = os.open(path, _READ)
         except (FileNotFoundError, NotADirectoryError):
+            self._has_missed = True
             return None
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EMLINK):

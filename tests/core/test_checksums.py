@@ -1,6 +1,8 @@
 """Checksums of data in parts."""
 
 import hashlib
+import subprocess
+import sys
 import threading
 from itertools import pairwise
 
@@ -33,15 +35,53 @@ def test_how_data_are_parted_has_no_influence(cuts):
     assert checksum(parts) == expected(DATA)
 
 
+@pytest.fixture
+def anew():
+    """Begin and end as a process does that has not found a checksum yet."""
+    checksums._forget()
+    yield
+    checksums._forget()
+
+
 @pytest.mark.parametrize("cores", [1, 3])
-def test_threads_have_no_influence_and_end_with_the_work(monkeypatch, cores):
+def test_threads_have_no_influence_and_are_kept(monkeypatch, anew, cores):
     monkeypatch.setattr(checksums, "usable_cores", lambda: cores)
     before = threading.active_count()
+    for _ in range(20):
+        assert checksum([DATA]) == expected(DATA)
+    assert threading.active_count() <= before + cores - 1
+
+
+def test_a_forked_process_finds_it_too(anew):
+    code = (
+        "import os, sys\n"
+        "from amp.core import checksums\n"
+        "checksums.usable_cores = lambda: 4\n"
+        "data = bytes(5 * checksums.PIECE)\n"
+        "first = checksums.checksum([data])\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    os._exit(checksums.checksum([data]) != first)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    assert done.returncode == 0
+
+
+def test_a_helper_that_could_not_be_counted_leaves_no_gap(monkeypatch, anew):
+    """A thread may take what was submitted although the next one cannot be started."""
+    monkeypatch.setattr(checksums, "usable_cores", lambda: 2)
+
+    def take_one(work, number):
+        cells = dict(zip(work.__code__.co_freevars, work.__closure__, strict=True))
+        next(cells["numbers"].cell_contents)  # and never finish it
+        return []
+
+    monkeypatch.setattr(checksums, "_submitted", take_one)
     assert checksum([DATA]) == expected(DATA)
-    assert threading.active_count() == before
 
 
-def test_it_is_found_where_no_thread_can_be_started(monkeypatch):
+def test_it_is_found_where_no_thread_can_be_started(monkeypatch, anew):
     monkeypatch.setattr(checksums, "usable_cores", lambda: 4)
 
     def start(self):
