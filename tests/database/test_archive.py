@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 import tarfile
 import threading
 import zlib
@@ -505,3 +506,35 @@ TestLikeADictionary = LikeADictionary.TestCase
 TestLikeADictionary.settings = settings(
     max_examples=25, stateful_step_count=25, deadline=None, database=None
 )
+
+
+def test_sizes_are_those_of_the_members_in_the_file(tmp_path):
+    archive = Archive(tmp_path / "a.tar.gz")
+    assert archive.sizes() == {}
+    archive.append([("one", b"1" * 5000), ("two", os.urandom(5000))])
+    archive.append([("three", b"")])
+    archive.remove(["one"])
+    sizes = archive.sizes()
+    assert list(sizes) == archive.names() == ["two", "three"]
+    assert sizes["two"] > 5000
+    assert sum(sizes.values()) == archive.size.live
+
+
+def test_an_archive_is_whole_until_its_index_is_damaged(tmp_path):
+    path = tmp_path / "a.tar.gz"
+    archive = Archive(path)
+    assert archive.is_whole
+    archive.append([("one", b"1")])
+    assert archive.is_whole
+    with open(path, "r+b") as file:
+        file.write(bytes(64))  # over the head
+    with Archive(path) as again:
+        again.names()
+        assert not again.is_whole
+
+
+@pytest.mark.parametrize("code", ["import amp.database", "from amp import Amp"])
+def test_what_is_seldom_needed_is_loaded_when_it_is(code):
+    code += "\nimport sys\nprint({'tarfile', 'amp.database._archive_foreign'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -231,7 +231,7 @@ def test_readers_find_everything_while_others_write(path):
         os.close(pipe)
         readers.append((child, source))
     archive = Archive(path)
-    end = time.monotonic() + 1.5
+    end = time.monotonic() + 0.8
     number = 0
     while time.monotonic() < end:
         archive.append((f"n{number + i}", value_of(f"n{number + i}")) for i in range(5))

@@ -105,11 +105,11 @@ def check_all(path, newest):
 
 @pytest.mark.parametrize("durability", ["quick", "durable"])
 def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path, durability):
-    kill_again_and_again(tmp_path, WRITER, 10, 1, durability)
+    kill_again_and_again(tmp_path, WRITER, 5, 1, durability)
 
 
 def test_a_killed_archiver_loses_nothing_that_was_acknowledged(tmp_path):
-    kill_again_and_again(tmp_path, ARCHIVER, 12, 2)
+    kill_again_and_again(tmp_path, ARCHIVER, 6, 2)
 
 
 @pytest.mark.slow

@@ -3,7 +3,10 @@
 import logging
 import os
 import shelve
+import shutil
+import tarfile
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import MutableMapping
 
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from amp.core.errors import AmpError, ParameterError
+from amp.core.errors import AmpError, DatabaseLockError, ParameterError
 from amp.database import FileDatabase
 from amp.database._keys import shard_of
 from amp.database._loose import MAP_FROM
@@ -654,14 +657,14 @@ def test_threads_may_share_a_database(tmp_path):
 
     def work(number):
         try:
-            for step in range(60):
+            for step in range(30):
                 key = f"k{(number + step) % 7}"
                 db[key] = np.full(500, 1.0)
                 assert db[key].sum() == 500.0
                 db[f"own{number}"] = [number, step]
                 assert db[f"own{number}"] == [number, step]
                 assert set(db.keys()) >= {key}
-                if number == 0 and step % 20 == 0:
+                if number == 0 and step % 10 == 0:
                     db.archive()
         except BaseException as error:
             errors.append(error)
@@ -672,7 +675,7 @@ def test_threads_may_share_a_database(tmp_path):
     for thread in threads:
         thread.join()
     assert errors == []
-    assert [db[f"own{number}"] for number in range(6)] == [[number, 59] for number in range(6)]
+    assert [db[f"own{number}"] for number in range(6)] == [[number, 29] for number in range(6)]
 
 
 def test_it_serves_where_a_shelf_does(db, tmp_path):
@@ -684,3 +687,83 @@ def test_it_serves_where_a_shelf_does(db, tmp_path):
             assert sorted(map(str, store.values())) == ["2", "[1]"]
             del store["a"]
             assert len(store) == 1
+
+
+# ------------------------------------------------------------------ doors for other modules
+
+
+def test_a_relative_name_stays_the_same_database_in_another_folder(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    db = FileDatabase("here")
+    db["before"] = 1
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    db["after"] = 2
+    db.archive()
+    db.refresh()
+    assert dict(db.items()) == {"before": 1, "after": 2}
+    assert db.path == "here.ampdb"
+    assert os.listdir() == []
+
+
+def test_a_name_may_lead_up_from_a_link(tmp_path):
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "away")
+    db = FileDatabase(tmp_path / "link" / ".." / "store")
+    db["a"] = 1
+    assert (tmp_path / "far" / "store.ampdb").is_dir()
+
+
+def test_archiving_shows_every_entry_when_its_turn_has_come(db):
+    db.update({"a": 1, "b": 2, "c": 3})
+    told = []
+
+    def show(keys, number):
+        for key in keys:
+            told.append((key, number))
+            yield key
+
+    assert db.archive(show) == 3
+    assert sorted(told) == [("a", 3), ("b", 3), ("c", 3)]
+
+
+def test_nobody_waits_longer_for_an_archiver_than_asked_for(tmp_path):
+    db = FileDatabase(tmp_path / "store", lock_timeout=0.05)
+    db["a"] = 1
+    with FileDatabase(tmp_path / "store")._archive.locked():
+        start = time.monotonic()
+        with pytest.raises(DatabaseLockError):
+            db.archive()
+        assert time.monotonic() - start < 5.0
+
+
+def test_a_file_in_the_subfolder_of_other_keys_is_no_entry(db):
+    db["a"] = 1
+    here = os.path.dirname(file_of(db, "a"))
+    other = os.path.join(os.path.dirname(here), "00" if os.path.basename(here) != "00" else "01")
+    os.mkdir(other)
+    shutil.copy(file_of(db, "a"), os.path.join(other, "stray"))
+    shutil.copy(file_of(db, "a"), os.path.join(other, "a"))
+    assert db.keys() == ["a"]
+    assert db.archive() == 1
+
+
+def test_an_archive_that_is_a_pipe_holds_nobody_up(db, caplog):
+    db["a"] = 1
+    os.mkfifo(db.tarpath)
+    db.refresh()
+    assert db["a"] == 1
+    assert "b" not in db
+    assert db.keys() == ["a"]
+
+
+def test_an_archive_of_others_is_not_read_to_tell_what_it_is(db, monkeypatch):
+    db["a"] = 1
+    with tarfile.open(db.tarpath, "w:gz") as tar:
+        tar.add(file_of(db, "a"), "b")
+
+    def read(*arguments):
+        raise AssertionError
+
+    monkeypatch.setattr("amp.database._archive_foreign.ForeignView.__init__", read)
+    assert db._has_old_archive() is False

@@ -532,7 +532,7 @@ def test_others_write_while_a_database_is_packed(db):
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        for _ in range(5):
+        for _ in range(3):
             compress(db.path)
     finally:
         stop.set()
