@@ -3,12 +3,12 @@
     python benchmarks/database.py            # some minutes
     python benchmarks/database.py --short    # a tenth of the entries
 
-Times are by the clock, the median of several runs taken in turn, each phase in a process of its
-own; files are in the system's cache, as they are a moment after they were written. What was
-written survives a program that is killed, in the rows of the durable stores a power cut as well,
-except that sqlitedict writes in a thread, which loses the last entries, and that diskcache leaves
-large values to the system. Whatever is not installed is left
-out with a message; Amp 1.0.1 runs in the environment that `hot_paths.py` makes.
+The disk needs about 8 GB. Times are by the clock, the median of several runs taken in turn, each
+phase in a process of its own; files are in the system's cache, as they are a moment after they were
+written. What was written survives a program that is killed, in the rows of the durable stores a
+power cut as well, except that sqlitedict writes in a thread, which loses the last entries, and that
+diskcache leaves large values to the system. Whatever is not installed is left out with a message;
+Amp 1.0.1 runs in the environment that `hot_paths.py` makes.
 """
 
 from __future__ import annotations
@@ -97,13 +97,19 @@ def loads(
     title: str, count: int, size: int, pythons: dict[str, Path], scratch: Path, repeats: int
 ) -> dict[str, dict[str, float]]:
     """Time all phases of all stores with one kind of entries."""
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in pythons}
-    for _ in range(repeats):
-        for name in pythons:
+    runs: dict[str, list[dict[str, float]]] = {
+        name: [{} for _ in range(repeats)] for name in pythons
+    }
+    # For minutes after many files were removed ext4 is slow to make others, and stores that have
+    # a file for each key would pay for what others removed. So all write first, and remove last.
+    in_turn = [(number, name) for number in range(repeats) for name in pythons]
+    for phase in (write_and_read, archive_and_read):
+        for number, name in in_turn:
             few = count if name in PLAIN else max(10, count // 20)
-            folder = scratch / name
-            runs[name].append(all_phases(name, pythons[name], folder, few, size))
-            shutil.rmtree(folder)
+            row, folder = runs[name][number], scratch / f"{size}-{number}-{name}"
+            phase(row, name, pythons[name], folder, few, size)
+    for number, name in in_turn:
+        shutil.rmtree(scratch / f"{size}-{number}-{name}")
     medians = {
         name: {column: statistics.median(run[column] for run in of) for column in of[0]}
         for name, of in runs.items()
@@ -118,28 +124,40 @@ def loads(
     return medians
 
 
-def all_phases(name: str, python: Path, folder: Path, count: int, size: int) -> dict[str, float]:
-    """Write, read, read again, archive, and read from the archive."""
+def write_and_read(
+    row: dict[str, float], name: str, python: Path, folder: Path, count: int, size: int
+) -> None:
+    """Time writing, reading, and reading again."""
     folder.mkdir()
-    n_reads = min(count, RANDOM_READS)
+    for phase in ("write", "cold", "warm"):
+        row[phase] = timed(name, python, phase, folder, count, size)
+    row["MB"] = megabytes(folder)
 
-    def do(phase: str, n: int = n_reads) -> float:
-        words = (name, phase, folder, count, size, n)
-        env = {**without_python(), **({} if name == "amp1" else {"PYTHONPATH": str(CHECKOUT)})}
-        done = subprocess.run(
-            [str(python), str(STORES), *map(str, words)], capture_output=True, text=True, env=env,
-            check=True,
-        )  # fmt: skip
-        return float(done.stdout.split()[-1])
 
-    row = {"write": do("write"), "cold": do("cold"), "warm": do("warm"), "MB": megabytes(folder)}
+def archive_and_read(
+    row: dict[str, float], name: str, python: Path, folder: Path, count: int, size: int
+) -> None:
+    """Time archiving, and reading from the archive."""
     if name in WITH_ARCHIVE:
-        row["archive"] = do("archive")
-        row["archived"] = do("cold", FEW if name in SCANNING else n_reads)
+        row["archive"] = timed(name, python, "archive", folder, count, size)
+        n = FEW if name in SCANNING else RANDOM_READS
+        row["archived"] = timed(name, python, "cold", folder, count, size, n)
         row["MB archived"] = megabytes(folder)
     elif name in PLAIN:
         row["archived"] = row["cold"]  # they have no archive, and need none
-    return row
+
+
+def timed(
+    name: str, python: Path, phase: str, folder: Path, count: int, size: int, n: int = RANDOM_READS
+) -> float:
+    """Run one phase in a process of its own; give its seconds."""
+    words = (name, phase, folder, count, size, min(count, n))
+    env = {**without_python(), **({} if name == "amp1" else {"PYTHONPATH": str(CHECKOUT)})}
+    done = subprocess.run(
+        [str(python), str(STORES), *map(str, words)], capture_output=True, text=True, env=env,
+        check=True,
+    )  # fmt: skip
+    return float(done.stdout.split()[-1])
 
 
 def megabytes(folder: Path) -> float:
