@@ -72,7 +72,7 @@ def member_ends(data):
 def test_every_whole_member_of_a_cut_archive_comes_back(path):
     data = small_archive(path)
     ends = member_ends(data)
-    for length in range(len(data)):
+    for length in range(0, len(data), 3):
         write(path, data[:length])
         for name, value in found_in(path, MEMBERS).items():
             if ends[name] <= length:
@@ -96,7 +96,8 @@ def test_a_cut_archive_goes_on_with_the_next_append(path):
 def test_no_flipped_bit_makes_a_wrong_value(path):
     data = small_archive(path)
     n_right = 0
-    for place in range(0, len(data), 3):
+    places = range(0, len(data), 7)
+    for place in places:
         altered = bytearray(data)
         altered[place] ^= 1 << (place % 8)
         write(path, altered)
@@ -105,7 +106,7 @@ def test_no_flipped_bit_makes_a_wrong_value(path):
             assert value in allowed, place
             n_right += value == MEMBERS.get(name)
     # One damaged byte costs one member at most, and often none.
-    assert n_right > 3.4 * len(data) / 3
+    assert n_right > 3.4 * len(places)
 
 
 def test_no_flipped_bit_makes_a_wrong_value_of_what_is_stored_as_it_is(path):

@@ -156,7 +156,7 @@ def test_a_thread_reads_what_it_has_written_whatever_others_read(tmp_path):
     for thread in threads:
         thread.start()
     try:
-        for number in range(500):
+        for number in range(250):
             db["a"] = number
             assert db["a"] == number
             assert db["a"] == number

@@ -110,7 +110,7 @@ def run_eight_and_an_archiver(tmp_path, n_steps):
 
 
 def test_eight_processes_and_an_archiver_lose_nothing(tmp_path):
-    run_eight_and_an_archiver(tmp_path, 30)
+    run_eight_and_an_archiver(tmp_path, 15)
 
 
 @pytest.mark.slow

@@ -111,7 +111,7 @@ class Databases(RuleBasedStateMachine):
 
 
 TestDatabases = pytest.mark.filterwarnings("error")(Databases.TestCase)
-TestDatabases.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+TestDatabases.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
 
 
 class ManyDatabases(Databases):
