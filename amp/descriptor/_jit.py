@@ -18,16 +18,18 @@ from amp.core.compiling import kept
 
 __all__ = ["INLINED", "called", "entry", "inlined", "summing"]
 
-# Compilers call functions of the size of kernels, with a hundred arguments, unless told not to.
-INLINED: dict[str, Any] = {
-    "forceinline": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}
+# For functions that only compiled code calls: what would let others call them takes a third of
+# the time of compiling.  Called from Python such a function ends the process.
+PARTS: dict[str, Any] = {
+    "nogil": True, "error_model": "numpy", "fastmath": {"contract"},
+    "no_cpython_wrapper": True, "no_cfunc_wrapper": True,
 }  # fmt: skip
+# Compilers call functions of the size of kernels, with a hundred arguments, unless told not to.
+INLINED: dict[str, Any] = {**PARTS, "forceinline": True}
 inlined = njit(**INLINED)
 # The same where sums may be taken in any order, which lets them run in vector registers.
-summing = njit(
-    forceinline=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
-)
-called = njit(nogil=True, error_model="numpy", fastmath={"contract"})  # large, from many places
+summing = njit(**INLINED | {"fastmath": {"reassoc", "contract", "nsz"}})
+called = njit(**PARTS)  # large, from many places
 
 
 def entry(function: Callable[..., Any]) -> Any:

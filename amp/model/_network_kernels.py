@@ -31,8 +31,14 @@ _LINE = 8  # numbers of a line of the cache
 _NEAREST = 3  # the cache that memory is asked into; asking it into the next gains half as much
 _TILE = 2  # nodes whose sums are built together: more would not fit registers of 256 bits
 
-_inlined: Any = njit(forceinline=True, nogil=True, error_model="numpy", fastmath={"contract"})
-_called: Any = njit(nogil=True, error_model="numpy", fastmath={"contract"})
+# Only compiled code calls these: what would let others call them takes long to compile.  Called
+# from Python they end the process.
+_PARTS: dict[str, Any] = {
+    "nogil": True, "error_model": "numpy", "fastmath": {"contract"},
+    "no_cpython_wrapper": True, "no_cfunc_wrapper": True,
+}  # fmt: skip
+_inlined: Any = njit(**_PARTS | {"forceinline": True})
+_called: Any = njit(**_PARTS)
 _entry: Any = kept(nogil=True, error_model="numpy", fastmath={"contract"})
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from ase import Atoms
+from descriptor.from_python import open_parts
 from numpy.testing import assert_allclose, assert_array_equal
 
 from amp.core.neighbors import neighbor_pairs
@@ -13,6 +14,12 @@ from amp.descriptor.gaussian import Gaussian
 from amp.descriptor.symmetry_functions import check_symmetry_functions, make_symmetry_functions
 
 ELEMENTS = ("H", "O")
+
+
+@pytest.fixture
+def interpreted(monkeypatch):
+    """Let Python run the loops, which call compiled parts."""
+    open_parts(monkeypatch, _kernels, _derivative_kernels)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +54,7 @@ def fingerprints(kernel, problem):
     return out
 
 
-def test_values_are_the_same_interpreted(problem):
+def test_values_are_the_same_interpreted(problem, interpreted):
     compiled = fingerprints(_kernels.values, problem)
     assert np.isfinite(compiled).all()
     assert (np.abs(compiled) > 1e-6).mean() > 0.9
@@ -64,7 +71,7 @@ def contraction(kernel, problem, slopes):
     return gradient, strain
 
 
-def test_contraction_is_the_same_interpreted(problem):
+def test_contraction_is_the_same_interpreted(problem, interpreted):
     slopes = np.random.default_rng(0).standard_normal(problem[3][-1])
     for compiled, interpreted in zip(
         contraction(_kernels.contract, problem, slopes),
@@ -78,7 +85,7 @@ def test_contraction_is_the_same_interpreted(problem):
 @pytest.mark.parametrize(
     "kernel", [_derivative_kernels.tangents, _derivative_kernels.tangents.py_func]
 )
-def test_tangents_are_the_transpose_of_the_contraction(kernel, problem):
+def test_tangents_are_the_transpose_of_the_contraction(kernel, problem, interpreted):
     plan, species, pairs, starts = problem
     rng = np.random.default_rng(1)
     slopes, velocities = rng.standard_normal(starts[-1]), rng.standard_normal((3, 3))
@@ -92,7 +99,7 @@ def test_tangents_are_the_transpose_of_the_contraction(kernel, problem):
         assert_allclose(slopes @ out, expected, rtol=1e-11)
 
 
-def test_derivatives_are_the_same_interpreted(problem):
+def test_derivatives_are_the_same_interpreted(problem, interpreted):
     plan, species, pairs, starts = problem
     _, atoms, block_of_pair = _derivative_kernels.pair_blocks(pairs.starts, pairs.second)
     widest = 3 * plan.lengths.max()
@@ -114,7 +121,7 @@ def test_derivatives_are_the_same_interpreted(problem):
 @pytest.mark.parametrize(
     "kernel", [_derivative_kernels.pair_blocks, _derivative_kernels.pair_blocks.py_func]
 )
-def test_every_other_atom_in_reach_has_one_block_and_own_images_none(kernel):
+def test_every_other_atom_in_reach_has_one_block_and_own_images_none(kernel, interpreted):
     starts, second = np.array([0, 4, 6, 6]), np.array([1, 0, 2, 1, 0, 0])
     center_blocks, atoms, block_of_pair = kernel(starts, second)
     assert_array_equal(center_blocks, [0, 2, 3, 3])
@@ -152,7 +159,7 @@ def test_results_do_not_depend_on_threads():
     [("values", "float64"), ("values", "float32"), ("contract", "float64"),
      ("contract", "float32"), ("tangents", "float64"), ("derivatives", "float64")],
 )  # fmt: skip
-def test_nothing_is_read_that_was_not_written(name, dtype, problem, monkeypatch):
+def test_nothing_is_read_that_was_not_written(name, dtype, problem, monkeypatch, interpreted):
     """Work arrays begin with whatever was in memory: here with what spoils all that it touches."""
     module = _kernels if name in ("values", "contract") else _derivative_kernels
     kernel = getattr(module, name).py_func

@@ -7,14 +7,14 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
+from descriptor.from_python import FromPython
 from numpy.testing import assert_allclose, assert_array_equal
 
 from amp.core.neighbors import neighbor_pairs
-from amp.descriptor import _choice_kernels
+from amp.descriptor import _choice_kernels, _work
 from amp.descriptor import _evaluation as evaluation
 from amp.descriptor._derivative_kernels import pair_blocks
 from amp.descriptor._plan import _harmonics, _in_legendre, make_plan
-from amp.descriptor._work import make_work
 from amp.descriptor.cutoffs import Cosine, Tanh3
 from amp.descriptor.gaussian import Gaussian, make_symmetry_functions
 from amp.descriptor.symmetry_functions import check_symmetry_functions
@@ -149,8 +149,9 @@ def group_of(descriptor, atoms, center=0):
     pairs = neighbor_pairs(atoms, plan.cutoff)
     species = descriptor.species(atoms.numbers)
     lo, hi = pairs.starts[center], pairs.starts[center + 1]
-    work = make_work(plan, pairs.starts, pairs.distances)
-    return _choice_kernels.first_group(plan, work, species[center], lo, hi, species, pairs.second)
+    work = FromPython(_work).make_work(plan, pairs.starts, pairs.distances)
+    choice = FromPython(_choice_kernels)
+    return choice.first_group(plan, work, species[center], lo, hi, species, pairs.second)
 
 
 def test_moments_are_taken_in_a_metal_and_triplets_in_a_molecule():

@@ -5,10 +5,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from descriptor.from_python import FromPython
 from numba import njit
 from numpy.testing import assert_allclose, assert_array_equal
 
-from amp.descriptor import _row_kernels as kernels
+from amp.descriptor import _row_kernels
 from amp.descriptor._work import (
     ANGLES,
     BATCH,
@@ -24,6 +25,7 @@ from amp.descriptor._work import (
 from amp.descriptor.cutoffs import Cosine, Polynomial, Quintic, Smoothstep, Tanh3
 
 RC = 5.0
+kernels = FromPython(_row_kernels)
 
 
 def exact_cutoff(function, r):
@@ -70,7 +72,7 @@ def rows(**given):
 
 @njit
 def compiled_exponential(x):
-    return kernels.exponential(x)
+    return _row_kernels.exponential(x)
 
 
 def test_exponential_is_exact_to_the_last_digits():

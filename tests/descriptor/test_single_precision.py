@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from descriptor.from_python import FromPython
 from numba import njit
 from numpy.testing import assert_allclose, assert_array_equal
 
 from amp.core.neighbors import neighbor_pairs
-from amp.descriptor import _row_kernels as kernels
+from amp.descriptor import _row_kernels
 from amp.descriptor._work import (
     ANGLES,
     BATCH,
@@ -27,6 +28,7 @@ from amp.descriptor.gaussian import Gaussian, make_symmetry_functions
 from amp.testing import forces_by_differences, random_potential
 
 RC = 5.0
+kernels = FromPython(_row_kernels)
 CUTOFFS = [Cosine(RC), Polynomial(RC), Polynomial(RC, 2.5), Polynomial(RC, 12), Quintic(RC),
            Tanh3(RC), Smoothstep(RC, 2), Smoothstep(RC, 4)]  # fmt: skip
 
@@ -40,7 +42,7 @@ def rows(dtype, offset, numbers):
 
 @njit
 def compiled_exponential(x):
-    return kernels.exponential(x)
+    return _row_kernels.exponential(x)
 
 
 def test_exponential_keeps_the_precision_of_its_argument():
