@@ -12,7 +12,12 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from numpy.typing import DTypeLike
 
 from amp.core.cores import usable_cores
-from amp.core.errors import ImageError, OutputExistsError, ParameterError
+from amp.core.errors import (
+    CalculatorInUseError,
+    ImageError,
+    OutputExistsError,
+    ParameterError,
+)
 from amp.core.neighbors import NeighborList
 from amp.training.checks import check_cores, check_dtype, check_label, check_part
 from amp.training.files import RunFiles
@@ -93,13 +98,32 @@ class Amp(Calculator):
         if dblabel is None:  # descriptors of Amp 1.0.1 may name their databases
             dblabel = getattr(descriptor, "dblabel", None)
         self.dblabel = self._amp_label if dblabel is None else check_label(dblabel)
-        self.cores = check_cores(cores)
-        self.dtype = check_dtype(dtype)
+        self.cores = cores
+        self.dtype = dtype
         self.envcommand = envcommand
         self.logging = logging
         self._neighbors: NeighborList | None = None
         self._usable_cores: int | None = None
         self._computed_with: tuple[Any, ...] = ()
+        self._is_busy = False
+
+    @property
+    def cores(self) -> int | dict[str, int] | None:
+        """Threads to use; None for all usable processors."""
+        return self._cores
+
+    @cores.setter
+    def cores(self, cores: int | dict[str, int] | None) -> None:
+        self._cores = check_cores(cores)
+
+    @property
+    def dtype(self) -> str:
+        """Precision in which triplets of atoms are computed for predictions."""
+        return self._dtype
+
+    @dtype.setter
+    def dtype(self, dtype: DTypeLike) -> None:
+        self._dtype = check_dtype(dtype)
 
     # ASE's base class takes a label apart into folder and prefix, and makes it absolute; file
     # names here are the label as it was given plus an ending.
@@ -274,8 +298,22 @@ class Amp(Calculator):
             If positions are not finite or atoms lie on top of each other.
         PropertyNotImplementedError
             If stress is asked for a structure without a volume.
+        CalculatorInUseError
+            If another thread is using this calculator; results would be mixed up.
         """
-        super().calculate(atoms, properties, system_changes)
+        if self._is_busy:
+            raise CalculatorInUseError(
+                "This calculator is computing another structure, in another thread. Give each "
+                "thread a calculator of its own: Amp.load(file), or copy.deepcopy(calc)."
+            )
+        self._is_busy = True
+        try:
+            self._calculate(atoms, properties, system_changes)
+        finally:
+            self._is_busy = False
+
+    def _calculate(self, atoms: Atoms | None, properties: Iterable[str], changes: Any) -> None:
+        super().calculate(atoms, properties, changes)
         structure = self.atoms  # a copy that the base class made
         if structure is None:
             raise ParameterError(

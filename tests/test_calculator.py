@@ -1,4 +1,6 @@
 import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from amp import Amp
 from amp.core.errors import (
     AmpFileError,
+    CalculatorInUseError,
     ImageError,
     OutputExistsError,
     ParameterError,
@@ -678,3 +681,58 @@ def test_single_precision_is_kept_through_loading_and_changes_little(oxide, tmp_
 def test_another_precision_is_refused(cuo, dtype):
     with pytest.raises(ParameterError, match="dtype is 'float64' or 'float32', not "):
         Amp(cuo.descriptor, cuo.model, dtype=dtype)
+    with pytest.raises(ParameterError, match="dtype is 'float64' or 'float32', not "):
+        cuo.dtype = dtype
+    assert cuo.dtype == "float64"
+
+
+@pytest.mark.parametrize("cores", [0, -1, "x", 1.5])
+def test_cores_are_checked_whenever_they_are_set(cuo, cores):
+    before = cuo.cores
+    with pytest.raises(ParameterError, match="cores is a number of at least 1"):
+        cuo.cores = cores
+    assert cuo.cores == before
+
+
+def test_a_calculator_in_use_by_another_thread_is_refused(fresh, oxide, monkeypatch):
+    fresh.calculate(oxide)
+    entered, done = threading.Event(), threading.Event()
+    fingerprint = fresh.descriptor.fingerprint
+
+    def slow(*arguments, **more):
+        entered.set()
+        assert done.wait(30.0)
+        return fingerprint(*arguments, **more)
+
+    monkeypatch.setattr(fresh.descriptor, "fingerprint", slow)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(fresh.calculate, oxide)
+        assert entered.wait(30.0)
+        try:
+            with pytest.raises(CalculatorInUseError, match="calculator of its own"):
+                fresh.calculate(oxide)
+        finally:
+            done.set()
+        first.result()
+    fresh.calculate(oxide)  # free again
+
+
+def test_an_error_leaves_the_calculator_free(fresh, oxide):
+    broken = oxide.copy()
+    broken.positions[0] = np.nan
+    with pytest.raises(ImageError):
+        fresh.calculate(broken)
+    fresh.calculate(oxide)
+
+
+def test_settings_changed_in_place_are_not_saved(oxide, tmp_path):
+    """They have no effect on what is computed: the file would be another potential."""
+    calc = potential_for(oxide)
+    calc.calculate(oxide)
+    element = calc.descriptor.elements[0]
+    calc.descriptor.parameters.Gs[element][0]["eta"] = 99.0
+    with pytest.raises(ParameterError, match="changed in place"):
+        calc.save(tmp_path / "p.amp")
+    calc.descriptor.parameters.Gs = dict(calc.descriptor.parameters.Gs)
+    calc.calculate(oxide)
+    calc.save(tmp_path / "p.amp")

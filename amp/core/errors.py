@@ -8,6 +8,7 @@ __all__ = [
     "AmpError",
     "AmpFileError",
     "CalculationError",
+    "CalculatorInUseError",
     "CheckpointMismatchError",
     "ConflictingImagesError",
     "ConvergenceOccurred",
@@ -97,6 +98,10 @@ class OutputWriteError(AmpError, OSError):
 
 class CheckpointMismatchError(AmpError, ValueError):
     """A checkpoint does not belong to the run that is to be resumed."""
+
+
+class CalculatorInUseError(AmpError, RuntimeError):
+    """A calculator is used by two threads at once, which would mix up their results."""
 
 
 class CalculationError(AmpError, RuntimeError):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from pathlib import Path
 
 __all__ = ["source_digest"]
 
 
-@functools.cache
 def source_digest(*paths: Path) -> str:
     """Sum up source files.
 

@@ -69,5 +69,8 @@ class Descriptor(Protocol):
     def to_dict(self) -> dict[str, Any]:
         """Describe the descriptor as plain data."""
 
-    def identity(self) -> Mapping[str, Any]:
-        """Give, as plain data, all that fingerprints depend on but the image: settings, code."""
+    def identity(self) -> Mapping[str, Any] | None:
+        """Give, as plain data, all that fingerprints depend on but the image: settings, code.
+
+        None if that cannot be told; then nothing is kept on disk.
+        """

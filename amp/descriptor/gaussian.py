@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,13 @@ __all__ = ["Gaussian", "make_default_symmetry_functions", "make_symmetry_functio
 
 
 logger = logging.getLogger(__name__)
+
+# What fingerprints are computed with, as it was when it was loaded.
+_ROOM = Path(__file__).parent
+_SOURCES = (_ROOM, *(_ROOM.parent / "core" / f"{name}.py" for name in (
+    "neighbors", "_neighbor_kernels", "fingerprints", "_fingerprint_kernels", "threads",
+)))  # fmt: skip
+_CODE = source_digest(*_SOURCES)
 
 _VERSION = "2015.12"  # what Amp 1.0.1 wrote and its scripts may ask for
 
@@ -331,20 +339,32 @@ class Gaussian:
         return lines
 
     def to_dict(self) -> dict[str, Any]:
-        """Describe the descriptor as plain data; `from_dict` makes it again."""
+        """Describe the descriptor as plain data; `from_dict` makes it again.
+
+        Raises
+        ------
+        ParameterError
+            If the settings in use were changed in place, which has no effect on what is computed.
+        """
+        p = self.parameters
+        if self._compiled is not None and self._compiled.is_altered((p.cutoff, p.Gs, p.elements)):
+            raise ParameterError(
+                "Settings of the descriptor were changed in place after they were used, so that "
+                "they are not those in use. Assign new ones: "
+                "descriptor.parameters.Gs = {...}, or make a new Gaussian."
+            )
         return {"kind": "gaussian", "version": 1, **self.parameters}
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any] | None:
         """Give, as plain data, all that fingerprints depend on but the image.
 
         Besides the settings that is the code: whatever changes in this room or in the search for
-        neighbors makes another identity.
+        neighbors makes another identity. None if the code has been changed since this process
+        loaded it, so that nobody can tell which of the two runs.
         """
-        room = Path(__file__).parent
-        below = room.parent / "core"
-        names = ("neighbors", "_neighbor_kernels", "fingerprints", "_fingerprint_kernels")
-        code = source_digest(room, *(below / f"{name}.py" for name in names))
-        return {**self.to_dict(), "code": code}
+        if source_digest(*_SOURCES) != _CODE:
+            return None
+        return {**self.to_dict(), "code": _CODE}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Gaussian:
@@ -406,11 +426,16 @@ class _Compiled:
         settings: tuple[Any, ...],
     ) -> None:
         self.settings = settings
+        self.copy = copy.deepcopy(settings)
         self.elements = elements
         self.plan: Plan = make_plan(Gs, elements, cutoff)
         self.species_of_number = np.full(len(SYMBOLS), -1, dtype=np.int64)
         for index, symbol in enumerate(elements):
             self.species_of_number[ATOMIC_NUMBERS[symbol]] = index
+
+    def is_altered(self, settings: tuple[Any, ...]) -> bool:
+        """Say whether these are the very objects compiled, but with other contents."""
+        return self.is_of(settings) and settings != self.copy
 
     def is_of(self, settings: tuple[Any, ...]) -> bool:
         """Say whether these are the very objects compiled (kept, so that none takes their id)."""

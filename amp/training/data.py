@@ -118,7 +118,9 @@ class Data:
         images : mapping
             Key -> image.
         parallel : dict, optional
-            'cores' is a number, or a dict of hosts and numbers that names no host but this one.
+            'cores' is a number, or a dict of hosts and numbers that names no host but this one: so
+            many threads of this process, which help if `calculate` releases the interpreter, as
+            compiled code does. For processes, give an `executor`.
         log : callable, optional
             Takes lines of text, such as a `Logger`.
         executor : concurrent.futures.Executor, optional
@@ -132,10 +134,16 @@ class Data:
         CalculationError
             If images failed, after all others are done; it names them.
         """
-        if self.calc is None:
+        calculate = getattr(self.calc, "calculate", None)
+        if calculate is None:
             raise ParameterError(
                 f"{self.filename} cannot be filled: make Data with calculator=..., an object "
-                "with calculate(image, key)."
+                f"with calculate(image, key); this one is {self.calc!r}."
+            )
+        if not isinstance(images, Mapping):
+            raise ParameterError(
+                "Data wants images by their keys, as hash_images(images) gives them, not "
+                f"{type(images).__name__}."
             )
         say = log or (lambda line, **timers: logger.info("%s", line))
         n_workers = 1 if executor is not None else _local_cores(parallel)
@@ -150,7 +158,7 @@ class Data:
             )
             say(f" {len(missing)} new calculations needed.")
             begin = time.perf_counter()
-            run = _Run(self.filename, self.d, images, self.calc.calculate)
+            run = _Run(self.filename, self.d, images, calculate)
             if executor is not None:
                 run.hand_out(missing, executor, os.cpu_count() or 1)
             elif n_workers > 1:
@@ -209,14 +217,23 @@ class _Run:
         try:
             value = compute()
         except Exception as error:
-            logger.warning("%s: image %s failed.\n%s", self.name, key, _traceback(error))
-            self.failures[key] = error
-        else:
+            self._note(key, error)
+            return
+        try:
             self.database[key] = value
+        except (TypeError, ValueError) as error:  # it is no value for this database
+            self._note(key, error)
+
+    def _note(self, key: str, error: Exception) -> None:
+        """Tell the log that there is no value of an image."""
+        logger.warning("%s: image %s failed.\n%s", self.name, key, _traceback(error))
+        self.failures[key] = error
 
 
 def _local_cores(parallel: Mapping[str, Any] | None) -> int:
     """Read how many cores of this machine are to be used."""
+    if not isinstance(parallel, Mapping | None):
+        raise ParameterError(f"parallel is a dict such as {{'cores': 4}}, not {parallel!r}.")
     cores = 1 if parallel is None else parallel.get("cores", 1)
     if isinstance(cores, Mapping):
         strangers = [host for host in cores if host not in LOCAL]

@@ -37,6 +37,8 @@ DATABASES = ("-fingerprints", "-fingerprint-primes")  # as those of Amp 1.0.1 ar
 # times as fast as computing them, which takes 5 s per gigabyte on one core.
 MOST_BYTES = 10**9
 MOST_OF_DISK = 0.1  # of the free space
+# Smaller arrays are computed about as fast as a file is found and read.
+WORTH_KEEPING = {"fingerprints": 8_000, "derivatives": 100_000}  # bytes of an image's arrays
 
 
 class FingerprintCache:
@@ -51,9 +53,10 @@ class FingerprintCache:
     identity : mapping
         What the descriptor says of itself, see `amp.descriptor.base.Descriptor`.
     cache : {'auto', 'all', 'fingerprints'}
-        What is kept besides what is there already: with 'auto' derivatives too until those of
-        this training have taken 1 GB or a tenth of the disk's free space, with 'fingerprints' no
-        derivatives.
+        What is kept besides what is there already. 'all' is everything, and 'fingerprints' no
+        derivatives. 'auto' is what is read faster than it is computed (fingerprints of an image
+        from 8 kB on, derivatives from 100 kB on), until derivatives of this training have taken
+        1 GB or a tenth of the disk's free space.
 
     Raises
     ------
@@ -65,13 +68,14 @@ class FingerprintCache:
         check_cache(cache)
         self.label = label
         self.digest = identity_digest(identity)
-        self._limit: float | None = {"auto": None, "all": np.inf, "fingerprints": 0.0}[cache]
+        self._mode = cache
+        self._limit: float | None = None if cache == "auto" else np.inf
         # Every entry is read once; what the memory could keep is in the arrays of the training.
         self._databases = [
             FileDatabase(str(make_filename(label, name)), max_memory=1) for name in DATABASES
         ]
         self._lock = threading.Lock()
-        self._found = self._kept = self._left_out = 0
+        self._found = self._kept = self._small = self._left_out = 0
         self._kept_bytes = 0
         self._broken: str | None = None
 
@@ -101,6 +105,8 @@ class FingerprintCache:
         try:
             self._database(kind)[self._name(key, kind)] = dict(arrays)
         except (AmpError, OSError) as error:
+            with self._lock:
+                self._kept_bytes -= _size(arrays)
             self._complain(error)
             return
         with self._lock:
@@ -108,11 +114,16 @@ class FingerprintCache:
 
     def report(self) -> list[str]:
         """Say in lines for a log what was found and kept."""
-        names = " and ".join(f"{self.label}{name}.ampdb" for name in DATABASES)
         lines = [
-            f"Fingerprints of {self._found} images were found in {names}; those of {self._kept} "
-            f"({format_bytes(self._kept_bytes)}) are kept there now."
+            f"Fingerprints on disk ({self.label}{DATABASES[0]}.ampdb, {DATABASES[1]}.ampdb): those "
+            f"of {self._found} images were found, those of {self._kept} "
+            f"({format_bytes(self._kept_bytes)}) are kept now."
         ]
+        if self._small:
+            lines.append(
+                f"Those of {self._small} images are not: they are so small that reading them "
+                "would take no less than computing them. cache='all' keeps them all the same."
+            )
         if self._left_out:
             lines.append(
                 f"Derivatives of {self._left_out} images are not kept: they would take more of "
@@ -132,14 +143,19 @@ class FingerprintCache:
         return f"{key}-{self.digest}-{kind}"
 
     def _takes(self, kind: str, arrays: Mapping[str, Any]) -> bool:
-        """Say whether arrays may be written, and count them if so; fingerprints always may."""
-        n_bytes = sum(array.nbytes for array in arrays.values())
+        """Say whether arrays are to be written, and count them."""
+        what, n_bytes = kind.partition("-")[0], _size(arrays)
+        if self._mode == "fingerprints" and what != "fingerprints":
+            return False
         with self._lock:
-            if kind.startswith("derivatives"):
+            if self._mode == "auto" and n_bytes < WORTH_KEEPING[what]:
+                self._small += 1
+                return False
+            if what == "derivatives":
                 if self._limit is None:
                     self._limit = min(MOST_BYTES, MOST_OF_DISK * _free_space(self.label))
                 if self._kept_bytes + n_bytes > self._limit:
-                    self._left_out += self._limit > 0.0
+                    self._left_out += 1
                     return False
             self._kept_bytes += n_bytes
         return True
@@ -152,6 +168,11 @@ class FingerprintCache:
             logger.warning(
                 "Fingerprints are not kept for later: %s The training goes on without.", error
             )
+
+
+def _size(arrays: Mapping[str, Any]) -> int:
+    """Give the bytes of some arrays."""
+    return sum(array.nbytes for array in arrays.values())
 
 
 def check_cache(cache: str) -> str:

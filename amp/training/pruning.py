@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Collection, Iterable
 
+from amp.core.errors import AmpFileError
 from amp.training.fingerprint_cache import identity_digest
 from amp.training.potentials import make_parts, read_potential
 
@@ -36,7 +37,13 @@ def used_digests(potentials: Iterable[str | os.PathLike[str]]) -> frozenset[str]
     digests = set()
     for path in potentials:
         descriptor, _ = make_parts(read_potential(path), name=os.fspath(path))
-        digests.add(identity_digest(descriptor.identity()))
+        identity = descriptor.identity()
+        if identity is None:
+            raise AmpFileError(
+                f"What {os.fspath(path)} uses cannot be told, since Amp's code was changed "
+                "meanwhile. Start the command again."
+            )
+        digests.add(identity_digest(identity))
     return frozenset(digests)
 
 

@@ -245,10 +245,14 @@ def _settle_elements(descriptor: Any, images: Mapping[str, Atoms]) -> None:
 @contextmanager
 def _cache(label: str, descriptor: Any, cache: str, say: Log) -> Iterator[FingerprintCache | None]:
     """Open what keeps fingerprints, and tell the log what it was good for."""
-    if cache == "none":
+    identity = None if cache == "none" else descriptor.identity()
+    if identity is None:
+        if cache != "none":
+            say("Fingerprints are neither looked for nor kept on disk: the code that computes "
+                "them was changed after this program had loaded it. Start it anew.")  # fmt: skip
         yield None
         return
-    with FingerprintCache(label, descriptor.identity(), cache) as store:
+    with FingerprintCache(label, identity, cache) as store:
         yield store
         for line in store.report():
             say(line)

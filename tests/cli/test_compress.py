@@ -304,7 +304,18 @@ def test_entries_of_a_trained_potential_are_kept_and_those_of_others_dropped(
     monkeypatch.chdir(tmp_path)
     name = "cu-fingerprint-primes.ampdb"
     shutil.copytree(files.potential.parent / name, name)
-    goals = ["--energy-rmse", "0.05", "--force-rmse", "1.5", "--seed", "1", "--cores", "1"]
+    goals = [
+        "--energy-rmse",
+        "0.05",
+        "--force-rmse",
+        "1.5",
+        "--seed",
+        "1",
+        "--cores",
+        "1",
+        "--cache",
+        "all",
+    ]
     assert amp_main(["train", str(files.images), "--label", "other", "--dblabel", "cu",
                      "--cutoff", "4.2", "--hidden", "3", "2", *goals]) == 0  # fmt: skip
     keys = [entry.key for entry in maintenance.contents(name).entries]

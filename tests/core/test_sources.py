@@ -1,9 +1,4 @@
-from amp.core.sources import source_digest
-
-
-def digest(*paths):
-    source_digest.cache_clear()
-    return source_digest(*paths)
+from amp.core.sources import source_digest as digest
 
 
 def test_any_change_of_any_file_changes_the_digest(tmp_path):

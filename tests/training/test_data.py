@@ -69,6 +69,20 @@ def test_failures_are_named_at_the_end_and_the_others_are_kept(parallel, tmp_pat
     assert sorted(data.calc.asked) == ["key3", "key7"]
 
 
+@pytest.mark.parametrize("parallel", [{"cores": 1}, {"cores": 2}])
+def test_a_value_that_cannot_be_written_is_a_failure_of_its_image(parallel, tmp_path):
+    class Strange(Squares):
+        def calculate(self, image, key):
+            return {image} if image == 4 else image
+
+    data = Data(tmp_path / "a", calculator=Strange())
+    with pytest.raises(CalculationError, match="1 of 12 images failed") as error:
+        data.calculate_items(IMAGES, parallel)
+    assert "key4" in str(error.value)
+    assert "set" in str(error.value)
+    assert len(data) == 11
+
+
 def test_what_was_computed_before_an_interruption_is_kept(tmp_path):
     class Interrupted(Squares):
         def calculate(self, image, key):
@@ -163,7 +177,13 @@ def test_values_are_reached_by_key_and_closed_with_the_block(tmp_path):
 def test_wrong_use_is_refused(tmp_path):
     with pytest.raises(ParameterError, match="calculator"):
         Data(tmp_path / "a").calculate_items(IMAGES)
+    with pytest.raises(ParameterError, match="calculate"):
+        Data(tmp_path / "a", calculator=len).calculate_items(IMAGES)
     data = Data(tmp_path / "a", calculator=Squares())
+    with pytest.raises(ParameterError, match="hash_images"):
+        data.calculate_items([1, 2])
+    with pytest.raises(ParameterError, match="parallel is a dict"):
+        data.calculate_items(IMAGES, 4)
     with pytest.raises(ParameterError, match="node7"):
         data.calculate_items(IMAGES, {"cores": {"localhost": 1, "node7": 4}})
     for cores in (0, -1, "2", True, {}):

@@ -1,5 +1,6 @@
 import logging
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from amp.core.images import hash_images
 from amp.core.storage import Storage
 from amp.database import FileDatabase
 from amp.descriptor import _images
+from amp.descriptor import gaussian as gaussian_module
 from amp.descriptor.cutoffs import Polynomial
 from amp.descriptor.gaussian import Gaussian, make_symmetry_functions
 from amp.training import fingerprint_cache
@@ -197,6 +199,7 @@ def test_what_cannot_be_written_is_told_once_and_does_no_harm(tmp_path, computed
 def test_no_more_derivatives_are_kept_than_may_be(tmp_path, computed, monkeypatch):
     size = sum(a.nbytes for a in _one_entry(tmp_path / "b").values())
     monkeypatch.setattr(fingerprint_cache, "MOST_BYTES", 2.5 * size)
+    monkeypatch.setattr(fingerprint_cache, "WORTH_KEEPING", {"fingerprints": 0, "derivatives": 0})
     for cache, n in (("auto", 2), ("fingerprints", 0), ("all", 4)):
         label = str(tmp_path / cache)
         gaussian = descriptor()
@@ -204,6 +207,22 @@ def test_no_more_derivatives_are_kept_than_may_be(tmp_path, computed, monkeypatc
             gaussian.fingerprint_images(water(), True, True, store)
             assert any("2 images are not kept" in line for line in store.report()) == (n == 2)
         assert len(FileDatabase(f"{label}-fingerprint-primes")) == n
+
+
+@pytest.mark.parametrize(("derivatives", "smallest"), [(True, 100_000), (False, 8_000)])
+def test_what_is_computed_as_fast_as_it_is_read_is_not_kept(tmp_path, derivatives, smallest):
+    """Small molecules are not, slabs are."""
+    small, large = next(iter(water(1).values())), molecule("H2O", cell=[3, 3, 3], pbc=True)
+    large = large * (5, 5, 5)
+    images = hash_images([small, large])
+    gaussian = descriptor(cutoff=5.0)
+    with FingerprintCache(str(tmp_path / "a"), gaussian.identity()) as store:
+        gaussian.fingerprint_images(images, derivatives, False, store)
+        assert "Those of 1 images are not" in store.report()[1]
+    kind = "fingerprint-primes" if derivatives else "fingerprints"
+    ((key, entry),) = FileDatabase(tmp_path / f"a-{kind}").items()
+    assert key.startswith(list(images)[1])
+    assert sum(array.nbytes for array in entry.values()) >= smallest
 
 
 def _one_entry(label):
@@ -224,3 +243,16 @@ def test_the_digest_knows_values_and_neither_order_nor_form():
     assert identity_digest(one) == identity_digest(other)
     for changed in ({**one, "a": (1, 2.6)}, {**one, "b": {"x": 1.0, "y": None}}, {"a": (1, 2.5)}):
         assert identity_digest(changed) != identity_digest(one)
+
+
+def test_code_that_changed_while_it_runs_is_no_identity(monkeypatch, tmp_path):
+    """What this process computes is of the code that it has loaded, whatever lies on the disk."""
+    gaussian = descriptor()
+    assert gaussian.identity()["code"] == gaussian_module._CODE
+    room = tmp_path / "descriptor"
+    shutil.copytree(gaussian_module._ROOM, room, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(gaussian_module, "_SOURCES", (room, *gaussian_module._SOURCES[1:]))
+    assert gaussian.identity()["code"] == gaussian_module._CODE
+    with (room / "_row_kernels.py").open("a") as file:
+        file.write("# another kernel\n")
+    assert gaussian.identity() is None
