@@ -36,8 +36,8 @@ def files(tmp_path_factory):
     write(path, images)
     label = folder / "cu"
     goals = ["--energy-rmse", "0.05", "--force-rmse", "1.5"]
-    assert main(["train", str(path), "--label", str(label), "--hidden", "3", "2", "--cutoff", "4", "--cache", "all",
-                 "--seed", "1", "--cores", "1", *goals]) == 0  # fmt: skip
+    assert main(["train", str(path), "--label", str(label), "--hidden", "3", "2", "--cutoff", "4",
+                 "--cache", "all", "--seed", "1", "--cores", "1", *goals]) == 0  # fmt: skip
     return Files(path, folder / "cu.amp", folder / "cu-checkpoint.amp")
 
 
