@@ -66,7 +66,7 @@ class Amp(Calculator):
     written to disk except by `train` and `save`.
 
     With `dtype="float32"` a batch of triplets is computed in single precision, cutoff functions
-    and exponentials included, and predictions take about 0.75 times as long.  Coordinates,
+    and exponentials included, and predictions take about 0.8 times as long.  Coordinates,
     neighbors, all sums over triplets, the network and all results stay in double precision, as do
     training and saved files, which do not know of it.  Against double precision, energies were off
     by less than 1e-7 eV per atom, single forces by 2e-5 eV/Å at most (root mean square 2e-6) in
