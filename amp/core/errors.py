@@ -25,6 +25,7 @@ __all__ = [
     "TrainingConvergenceError",
     "UnknownNameError",
     "UnsupportedElementError",
+    "WrongTypeError",
 ]
 
 
@@ -62,6 +63,10 @@ class ConflictingImagesError(AmpError, ValueError):
 
 class ParameterError(AmpError, ValueError):
     """Settings that cannot be used, such as hidden layers or weights of a wrong shape."""
+
+
+class WrongTypeError(AmpError, TypeError):
+    """Something is of a type that cannot be used, such as a name that is no text."""
 
 
 class InsufficientMemoryError(AmpError, MemoryError):
