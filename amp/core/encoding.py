@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from amp.core.checksums import checksum
-from amp.core.errors import DamagedDataError, ParameterError
+from amp.core.errors import DamagedDataError, ParameterError, WrongTypeError
 from amp.core.parameters import Parameters
 
 __all__ = ["HEADER_SIZE", "MAGIC", "Header", "check", "decode", "encode", "read_header"]
@@ -62,7 +62,7 @@ def encode(value: Any, name: str = "") -> list[bytes | memoryview]:
     Parameters
     ----------
     value : object
-        None, bool, int, float, str, bytes, list, tuple, dict, `OrderedDict`, `Parameters`,
+        None, bool, int, float, complex, str, bytes, list, tuple, dict, `OrderedDict`, `Parameters`,
         numpy arrays and scalars of booleans, numbers up to double precision and texts; nested at
         will. Keys of dictionaries may be anything of these that is hashable.
     name : str
@@ -77,8 +77,9 @@ def encode(value: Any, name: str = "") -> list[bytes | memoryview]:
 
     Raises
     ------
-    TypeError
-        If something is of another type; the message says where it stands.
+    WrongTypeError
+        A `TypeError`, if something is of another type, be it derived from one of these; the
+        message says where it stands.
     ParameterError
         A `ValueError`, if the nesting is deeper than 100 or the name is too long.
 
@@ -91,7 +92,7 @@ def encode(value: Any, name: str = "") -> list[bytes | memoryview]:
     try:
         skeleton = _JSON_ENCODER.encode(_described(value, blocks, 0)).encode("ascii")
     except _UnknownTypeError:
-        raise TypeError(_complaint(value)) from None
+        raise WrongTypeError(_complaint(value, name)) from None
     label = name.encode()
     if len(label) > MAX_NAME:
         raise ParameterError(f"A name has {len(label)} bytes; at most {MAX_NAME} are possible.")
@@ -236,6 +237,8 @@ def _described(value: Any, blocks: list[bytes | memoryview], depth: int) -> Any:
         return value if value in _JSON_INTEGERS else ["i", format(value, "x")]
     if kind in _CONSTANTS:
         return value
+    if kind is complex:
+        return ["c", struct.pack(">dd", value.real, value.imag).hex()]
     if kind is bytes:
         blocks.append(value)
         return ["b", len(value)]
@@ -297,7 +300,7 @@ def _described_scalar(scalar: np.generic) -> list[Any]:
     return ["n", scalar.dtype.str, scalar.tobytes().hex()]
 
 
-def _complaint(value: Any) -> str:
+def _complaint(value: Any, name: str) -> str:
     """Say what cannot be written and where it stands."""
     place = ""
     while True:
@@ -307,9 +310,10 @@ def _complaint(value: Any) -> str:
         place += step
         value = inner
     kind = f"array of {value.dtype}" if type(value) is np.ndarray else type(value).__name__
+    whose = f" of {name!r}" if name else ""
     return (
-        f"The value{place} is of a type that is not written ({kind}); turn it into numbers, texts, "
-        "bytes, lists, tuples, dictionaries or arrays of numbers."
+        f"The value{whose}{place} is of a type that is not written ({kind}); turn it into numbers, "
+        "texts, bytes, lists, tuples, dictionaries or arrays of numbers."
     )
 
 
@@ -445,6 +449,10 @@ def _float(data: list[Any]) -> float:
     return value
 
 
+def _complex(data: list[Any]) -> complex:
+    return complex(*struct.unpack(">dd", _raw(_only(data, str), 16)))
+
+
 def _text(data: list[Any]) -> str:
     return bytes.fromhex(_only(data, str)).decode("utf-8", "surrogatepass")
 
@@ -486,6 +494,7 @@ def _refuse(what: str) -> NoReturn:
 
 _FACTORIES: dict[str, Callable[..., Any]] = {tag: kind for kind, tag in _MAPPINGS.items()}
 _LEAVES: dict[str, Callable[[list[Any]], Any]] = {
+    "c": _complex,
     "f": _float,
     "i": _integer,
     "n": _scalar,

@@ -20,7 +20,7 @@ __all__ = ["MemoryLayer"]
 
 Give = Callable[[], Any]
 
-_FLAT = frozenset({type(None), bool, int, float, str, bytes})
+_FLAT = frozenset({type(None), bool, int, float, complex, str, bytes})
 _PER_ENTRY = 400  # bytes: key, tuple, closure and their places in the dictionary
 _PER_ARRAY = 200
 _COUNTERS = 64  # of changes; keys share them, so that one may stop another one from being kept

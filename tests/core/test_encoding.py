@@ -4,7 +4,7 @@ import json
 import math
 import struct
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from hashlib import sha256
 
 import numpy as np
@@ -22,7 +22,7 @@ from amp.core.encoding import (
     encode,
     read_header,
 )
-from amp.core.errors import DamagedDataError, ParameterError
+from amp.core.errors import AmpError, DamagedDataError, ParameterError
 from amp.core.parameters import Parameters
 
 DTYPES = (
@@ -45,6 +45,7 @@ LEAVES = (
     | st.integers()
     | st.integers(-(2**200), 2**200)
     | st.floats()
+    | st.complex_numbers()
     | TEXTS
     | st.binary()
 )
@@ -81,6 +82,8 @@ def identical(a, b):
         return a.dtype == b.dtype and a.tobytes() == b.tobytes()
     if isinstance(a, float):
         return struct.pack("d", a) == struct.pack("d", b)
+    if isinstance(a, complex):
+        return identical((a.real, a.imag), (b.real, b.imag))
     if isinstance(a, dict):
         return identical(list(a.items()), list(b.items()))
     if isinstance(a, list | tuple):
@@ -218,7 +221,8 @@ class Unknown:
             [(1, np.array([None]))],
             "The value[0][1] is of a type that is not written (array of object)",
         ),
-        ({(1, 2j): 3}, "(its key (1, 2j))[1] is of a type that is not written (complex)"),
+        ({(1, ...): 3}, "(its key (1, Ellipsis))[1] is of a type that is not written (ellipsis)"),
+        (type("Complex", (complex,), {})(2j), "(Complex)"),
         (np.zeros(2, [("x", "f8")]), "array of [('x', '<f8')]"),
         (np.zeros(2, "M8[s]"), "array of datetime64[s]"),
         (np.zeros(2, np.longdouble), "array of float128"),
@@ -236,6 +240,17 @@ def test_other_types_are_refused_with_their_place(value, message):
     with pytest.raises(TypeError) as caught:
         encode(value)
     assert message in str(caught.value)
+    assert isinstance(caught.value, AmpError)
+
+
+def test_an_error_names_what_the_value_belongs_to():
+    with pytest.raises(TypeError, match=r"^The value of 'copper'\['x'\]\[1\] is of a type"):
+        encode({"x": [1, Counter("a")]}, "copper")
+
+
+def test_complex_numbers_keep_signs_and_kinds_of_their_parts():
+    value = [complex(-0.0, 0.0), complex(0.0, -0.0), complex(math.nan, -math.inf), 1.5 - 2j]
+    assert identical(decode(packed(value)), value)
 
 
 def test_values_that_are_too_deep_or_contain_themselves_are_refused():
