@@ -36,12 +36,16 @@ class ArchiveFile:
     def __init__(self, path: str) -> None:
         self._descriptor = -1
         if stat.S_ISLNK(os.lstat(path).st_mode):
-            raise AmpFileError(f"{path} is a symbolic link; an archive is a file in its folder.")
+            raise AmpFileError(
+                f"{path} is a symbolic link; an archive is a file in its folder. "
+                "Put the file itself there."
+            )
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         self._descriptor = os.open(path, flags)
         status = self.status()
         if not stat.S_ISREG(status.st_mode):
-            raise AmpFileError(f"{path} is no file.")
+            what = "a folder" if stat.S_ISDIR(status.st_mode) else "no file"
+            raise AmpFileError(f"{path} is {what}, where an archive belongs. Move it away.")
         self.path = path
         self.identity = (status.st_dev, status.st_ino)
         self.size = status.st_size

@@ -11,6 +11,7 @@ from amp.core.errors import OutputWriteError
 
 __all__ = [
     "SharedLock",
+    "locking_failed",
     "make_database",
     "new_file",
     "read_all",
@@ -24,6 +25,12 @@ __all__ = [
 _PARTS = 512  # of one call to write; systems allow 1024
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_IN_THE_WAY = {
+    errno.ELOOP: "it is a symbolic link",
+    errno.EMLINK: "it is a symbolic link",  # as some systems say
+    errno.EISDIR: "it is a folder",
+    errno.ENXIO: "it is no file",
+}
 _temporary_number = itertools.count()
 _process_token = os.urandom(4).hex()
 
@@ -41,7 +48,12 @@ class SharedLock:
         """Take the lock; tell whether there is such a thing here."""
         import fcntl
 
-        self._descriptor = os.open(self._path, _LOCK, 0o666)
+        try:
+            self._descriptor = os.open(self._path, _LOCK, 0o666)
+        except OSError as error:
+            if error.errno in _IN_THE_WAY:
+                raise locking_failed(self._path, error) from error
+            raise
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_SH if self._is_shared else fcntl.LOCK_EX)
         except OSError:  # file systems without locks have no archiving either
@@ -70,11 +82,24 @@ def writing_failed(path: str, error: OSError) -> OutputWriteError:
         errno.EDQUOT: " Make room, or pack or remove old entries.",
         errno.EACCES: " Ask its owner, or use a database of your own.",
         errno.EROFS: " Use a database elsewhere.",
+        errno.ENOTDIR: " A file is in the way of a folder; move it, or use another name.",
     }.get(error.errno or 0, "")
     reason = error.strerror or error
     failure = OutputWriteError(
         f"{path} cannot be written: {reason}. What was there before still is.{advice}"
     )
+    failure.errno = error.errno
+    return failure
+
+
+def locking_failed(path: str, error: OSError) -> OutputWriteError:
+    """Return the error that says that the file of a lock cannot be used."""
+    reason = _IN_THE_WAY.get(error.errno or 0)
+    if reason is None:
+        text = f"{path} cannot be made: {error.strerror}. Whoever writes needs it."
+    else:
+        text = f"{path} cannot be locked: {reason}. Remove it; an empty file takes its place."
+    failure = OutputWriteError(text)
     failure.errno = error.errno
     return failure
 
@@ -147,7 +172,8 @@ def make_database(path: str, durable: bool) -> None:
     if os.path.isdir(path):  # an archive that somebody has put there
         os.makedirs(f"{path}/loose", exist_ok=True)
         return
-    temporary = f"{parent}/.{os.path.basename(path)}.{os.urandom(8).hex()}.tmp"
+    # Without the name, with which it could be longer than a name may be.
+    temporary = f"{parent}/.ampdb-{os.urandom(8).hex()}.tmp"
     os.mkdir(temporary)
     try:
         os.mkdir(f"{temporary}/loose")

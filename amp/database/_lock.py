@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from amp.core.errors import DatabaseLockError, OutputWriteError
+from amp.core.errors import DatabaseLockError
+from amp.database._files import locking_failed
 
 __all__ = ["FileLock"]
 
@@ -87,9 +88,7 @@ class FileLock:
         try:
             descriptor = os.open(self.path, flags, 0o666)
         except OSError as error:
-            raise OutputWriteError(
-                f"{self.path} cannot be made: {error.strerror}. Whoever writes needs it."
-            ) from error
+            raise locking_failed(self.path, error) from error
         is_told = False
         try:
             while True:

@@ -419,8 +419,8 @@ def test_a_symbolic_link_is_no_archive(path, tmp_path):
 
 def test_a_pipe_or_folder_is_no_archive(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for name in ("pipe", "."):
-        with pytest.raises(AmpFileError, match="no file"):
+    for name, what in (("pipe", "no file"), (".", "a folder")):
+        with pytest.raises(AmpFileError, match=f"is {what}, where an archive belongs"):
             Archive(tmp_path / name).read("a")
 
 
