@@ -1,8 +1,9 @@
 """Pack the databases that keep fingerprints; list, check, prune or delete them.
 
-Loose entries of each database (.ampdb) go to its archive, where they take one file and less room.
-Others may read and write meanwhile, and what an interruption leaves is whole. A database that
-cannot be worked on is told, and the others are done.
+Loose entries of each database (.ampdb) go to its archive, where they take one file and mostly less
+room; what cannot be compressed takes some percent more. Others may read and write meanwhile, and
+what an interruption leaves is whole. A damaged entry is set aside and not packed. It and a
+database that cannot be worked on are told, and all others are done.
 
 Exit status: 0 if all is well, 1 if anything could not be done or is damaged.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add = partial(parser.add_argument, action="store_true")
     add("-r", "--recursive", help="every database in the folders given and below them; symbolic "
-        "links to folders are not followed")  # fmt: skip
+        "links to folders are not followed, and folders .ampdb with neither loose entries nor an "
+        "archive passed over")  # fmt: skip
     one = partial(parser.add_mutually_exclusive_group().add_argument, action="store_true")
     one("-d", "--delete", help="delete the databases found, those of Amp 1.0.1 too, after asking; "
         "only with -r. Folders with other things in them are left")  # fmt: skip
@@ -51,7 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one("--verify", help="read every entry and compare its checksum; nothing is changed")
     text = "drop entries of descriptors that none of these files (.amp) has, and free their room"
     one("--prune", action="extend", nargs="+", metavar="POTENTIAL", help=text)
-    add("-n", "--dry-run", help="tell what would be done, and write nothing")
+    add(
+        "-n",
+        "--dry-run",
+        help="tell what would be done, and write nothing; to pack, it reads entries",
+    )
     add("-y", "--yes", help="delete without asking")
 
 
@@ -110,6 +116,8 @@ def _check(arguments: argparse.Namespace) -> None:
     for name in arguments.prune or ():
         if name.rstrip("/").endswith(SUFFIX):
             raise UsageError(f"{name} stands behind --prune; name databases before it")
+    if "" in [*arguments.names, *(arguments.prune or ())]:
+        raise UsageError("a name is empty; is it of a variable that was not set?")
     if not arguments.names:
         if arguments.recursive:
             raise UsageError("name the folders to look for databases in; '.' is the current one")
@@ -145,8 +153,7 @@ def _change(paths: list[str], arguments: argparse.Namespace, errors: _Errors) ->
     work: Callable[[str], Change] = partial(compress, dry_run=arguments.dry_run)
     done, nothing = "packed", "nothing to pack"
     if arguments.prune:
-        from amp.training.pruning import is_unused, used_digests
-
+        is_unused, used_digests = _pruning()
         # Before anything is dropped: one that cannot be read must not count as not given.
         digests = used_digests(arguments.prune)
         work = partial(
@@ -161,14 +168,28 @@ def _change(paths: list[str], arguments: argparse.Namespace, errors: _Errors) ->
     for path, change in errors.each(paths, work):
         text = f"{_entries(change.n_entries)} ({format_bytes(change.n_bytes)}) {done}"
         print(f"{path}: {text if change.n_entries else nothing}; {_sizes(change, arguments)}")
-        for note in _notes(change):
+        for note in _notes(change, arguments.dry_run):
             print(f"{path}: {note}")
+        if change.n_left:
+            errors.add()
         n, n_entries, n_bytes = n + 1, n_entries + change.n_entries, n_bytes + change.n_bytes
         before, after = before + change.before, after + change.after
     if n > 1:
         text = f"{n} databases: {_entries(n_entries)} ({format_bytes(n_bytes)}) {done}; "
         sizes = f"{format_bytes(before)} before, {format_bytes(after)} after"
         print(text + (format_bytes(before) if arguments.dry_run else sizes))
+
+
+def _pruning() -> tuple[Callable[[str, Collection[str]], bool], Callable[..., frozenset[str]]]:
+    """Load what knows potentials; it needs more than the rest of this command does."""
+    try:
+        from amp.training.pruning import is_unused, used_digests
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"--prune reads potentials, for which this Python ({sys.executable}) lacks the module "
+            f"{error.name!r}; use the amp-compress of an environment in which Amp is installed"
+        ) from error
+    return is_unused, used_digests
 
 
 def _sizes(change: Change, arguments: argparse.Namespace) -> str:
@@ -180,10 +201,11 @@ def _sizes(change: Change, arguments: argparse.Namespace) -> str:
     return f"{format_bytes(change.before)} before, {format_bytes(change.after)} after"
 
 
-def _notes(change: Change) -> Iterator[str]:
+def _notes(change: Change, is_dry: bool) -> Iterator[str]:
     """Say what was not done."""
     if change.n_left:
-        yield f"not packed, because damaged: {_entries(change.n_left)}"
+        done = "would not be packed" if is_dry else "not packed"
+        yield f"{done}, because damaged or not readable: {_entries(change.n_left)}"
     if change.n_old:
         yield (
             f"not read, because of Amp 1.0.1: {_counted(change.n_old, 'file', 'files')}; "

@@ -1,18 +1,65 @@
-"""Keys of a database: which are possible, and where their files lie."""
+"""Names of databases and keys: which are possible, and where the files of keys lie."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import Any
 
 import numpy as np
 
-from amp.core.errors import ParameterError
+from amp.core.errors import ParameterError, WrongTypeError
 
-__all__ = ["BROKEN", "MOST_BYTES", "checked_key", "is_key", "shard_of"]
+__all__ = ["BROKEN", "MOST_BYTES", "SUFFIX", "checked_key", "checked_path", "is_key", "shard_of"]
 
 MOST_BYTES = 200  # of a key in UTF-8; file names have 255, and something is put behind them
+SUFFIX = ".ampdb"
+MOST_OF_NAME = 255  # bytes of the name of a folder; no common file system has more
 BROKEN = ".broken"  # what is put behind the name of a damaged entry
+
+
+def checked_path(filename: Any) -> str:
+    """Return the folder of a database.
+
+    Parameters
+    ----------
+    filename : str or os.PathLike
+        The name that a user has given; ``.ampdb`` is put behind it if it is not there.
+
+    Returns
+    -------
+    str
+        The folder, relative if the name was.
+
+    Raises
+    ------
+    WrongTypeError
+        A `TypeError`, if it is neither text nor a path.
+    ParameterError
+        A `ValueError`, if no folder can have this name.
+    """
+    path = filename.__fspath__() if isinstance(filename, os.PathLike) else filename
+    if not isinstance(path, str):
+        raise WrongTypeError(f"The name of a database is a text or a path, not {filename!r:.100}.")
+    path = path.rstrip("/")
+    last = os.path.basename(path)
+    reason = None
+    if last in ("", ".", "..", SUFFIX):
+        reason = "it names no database, as a text such as 'copper' does"
+    elif "\0" in path:
+        reason = "it has a character NUL, which names of files cannot have"
+    else:
+        path = path if path.endswith(SUFFIX) else path + SUFFIX
+        try:
+            longest = max(map(len, os.fsencode(path).split(b"/")))
+        except UnicodeEncodeError:
+            reason = "it has characters that names of files cannot have"
+        else:
+            if longest > MOST_OF_NAME:
+                reason = f"a part of it has {longest} bytes, of at most {MOST_OF_NAME}"
+    if reason is not None:
+        raise ParameterError(f"{filename!r:.100} cannot be the name of a database: {reason}.")
+    return path
 
 
 def checked_key(key: Any) -> str:
@@ -30,8 +77,8 @@ def checked_key(key: Any) -> str:
 
     Raises
     ------
-    TypeError
-        If it is neither text nor an integer.
+    WrongTypeError
+        A `TypeError`, if it is neither text nor an integer.
     ParameterError
         A `ValueError`, if no file can have this name, or it would be read as something else.
     """
@@ -41,7 +88,7 @@ def checked_key(key: Any) -> str:
         elif isinstance(key, int | np.integer) and not isinstance(key, bool):
             key = str(int(key))
         else:
-            raise TypeError(f"Keys of a database are texts or integers, not {key!r:.100}.")
+            raise WrongTypeError(f"Keys of a database are texts or integers, not {key!r:.100}.")
     reason = _objection(key)
     if reason is not None:
         raise ParameterError(

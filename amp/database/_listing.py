@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from amp.core.errors import AmpFileError
 from amp.database import _recognition as recognition
 from amp.database._archive import Archive
-from amp.database._keys import BROKEN, is_key, shard_of
+from amp.database._keys import BROKEN, SUFFIX, is_key, shard_of
 from amp.database._loose import LooseFolder
 
 __all__ = [
@@ -18,13 +18,13 @@ __all__ = [
     "archive_of",
     "archived_entries",
     "checked_folder",
+    "is_database",
     "loose_files",
     "loose_folder",
     "old_files",
     "size_of",
 ]
 
-SUFFIX = ".ampdb"
 ARCHIVE = "archive.tar.gz"
 WAIT = 10.0  # s; whoever archives longer than that is reported
 
@@ -44,10 +44,12 @@ def checked_folder(path: str | os.PathLike[str], for_removal: bool = False) -> s
     Raises
     ------
     FileNotFoundError, AmpFileError
-        If there is no such folder, or it is no database. One to be removed may be empty, but not
-        a symbolic link.
+        If there is no such folder, or it is no database. One to be removed may be no symbolic
+        link.
     """
-    name = os.fspath(path).rstrip("/") or "/"
+    name = os.fspath(path).rstrip("/") or os.fspath(path)[:1]
+    if not name:
+        raise AmpFileError("The name of a database is empty.")
     if not name.endswith(SUFFIX):
         hint = f" Is {name}{SUFFIX} meant?" if os.path.isdir(name + SUFFIX) else ""
         raise AmpFileError(f"{name} is no database: their names end in {SUFFIX}.{hint}")
@@ -57,10 +59,26 @@ def checked_folder(path: str | os.PathLike[str], for_removal: bool = False) -> s
         raise AmpFileError(f"{name} is no database: it is no folder.")
     if for_removal and os.path.islink(name):
         raise AmpFileError(f"{name} is a symbolic link and is left as it is. Name the folder.")
-    parts = [os.path.join(name, part) for part in ("loose", ARCHIVE)]
-    if not for_removal and not any(map(os.path.lexists, parts)):
-        raise AmpFileError(f"{name} is no database: it has neither loose entries nor an archive.")
+    if not is_database(name):
+        raise AmpFileError(
+            f"{name} is no database and is left as it is: it has neither loose entries nor an "
+            "archive."
+        )
     return name
+
+
+def is_database(name: str) -> bool:
+    """Tell whether a folder has what makes it a database: loose entries, or an archive.
+
+    Raises
+    ------
+    AmpFileError
+        If it cannot be looked through.
+    """
+    try:
+        return not {"loose", ARCHIVE}.isdisjoint(os.listdir(name))
+    except OSError as error:
+        raise AmpFileError(f"{name} cannot be looked through: {error.strerror}.") from error
 
 
 def archive_of(name: str) -> Archive:

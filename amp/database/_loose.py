@@ -16,6 +16,7 @@ import stat
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from amp.core.encoding import HEADER_SIZE, Header, check, read_header
@@ -33,7 +34,7 @@ from amp.database._files import (
 )
 from amp.database._keys import BROKEN, is_key, shard_of
 
-__all__ = ["Found", "LooseFolder"]
+__all__ = ["Found", "LooseFolder", "Packing"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,16 @@ class Found(NamedTuple):
     data: bytes | mmap.mmap
     signature: tuple[int, ...]
     is_verified: bool  # this very file has been found good before
+
+
+@dataclass(slots=True)
+class Packing:
+    """What has been given to the archive."""
+
+    digests: dict[str, bytes] = field(default_factory=dict)  # by key, of those still to be removed
+    n_entries: int = 0
+    n_bytes: int = 0
+    n_left: int = 0  # damaged ones, and those that cannot be read
 
 
 class LooseFolder:
@@ -98,7 +109,7 @@ class LooseFolder:
             return None
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EMLINK):
-                self.set_aside(name, None, "it is a symbolic link")
+                self.set_aside(name, None, "It is a symbolic link.")
                 return None
             if error.errno in (errno.EACCES, errno.EPERM, errno.EIO, errno.ENXIO):
                 logger.warning("%s/%s cannot be read: %s.", shard, name, error.strerror)
@@ -119,7 +130,7 @@ class LooseFolder:
         status = os.fstat(descriptor)
         signature = signature_of(status)
         if not stat.S_ISREG(status.st_mode):
-            self.set_aside(name, signature, "it is no file")
+            self.set_aside(name, signature, "It is no file.")
             return None
         size = status.st_size
         if size >= MAP_FROM and len(_maps) < MOST_MAPS:
@@ -181,7 +192,10 @@ class LooseFolder:
             try:
                 with os.scandir(shard) as found:
                     entries = list(found)
-            except OSError:
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                logger.warning("%s cannot be read: %s.", shard, error.strerror)
                 continue
             for entry in entries:
                 yield shard_name, entry
@@ -233,6 +247,8 @@ class LooseFolder:
             except FileNotFoundError:
                 # Somebody has removed the folder, or this temporary file, as one that is old.
                 self._shards.pop(shard_name, None)
+            except OutputWriteError:
+                raise
             except OSError as error:
                 raise writing_failed(f"{shard}/{name}", error) from error
         raise OutputWriteError(f"{self.path}/{shard_name}/{name} is being removed by somebody.")
@@ -287,12 +303,17 @@ class LooseFolder:
             Key -> SHA-256 of what was archived; an entry that has been written since is kept.
         """
         names = sorted(packed, key=shard_of)
-        for start in range(0, len(names), 256):  # those who write wait no longer than that
-            with self._locked(is_shared=False) as is_locked:
-                if not is_locked:
-                    return
-                for name in names[start : start + 256]:
-                    self._remove_if(name, packed[name])
+        try:
+            for start in range(0, len(names), 256):  # those who write wait no longer than that
+                with self._locked(is_shared=False) as is_locked:
+                    if not is_locked:
+                        return
+                    for name in names[start : start + 256]:
+                        self._remove_if(name, packed[name])
+        except OutputWriteError:
+            raise
+        except OSError as error:
+            raise writing_failed(f"{self.path}/{LOCK}", error) from error
 
     def _remove_if(self, name: str, digest: bytes) -> None:
         """Remove an entry if it has this checksum; the lock is held."""
@@ -325,9 +346,8 @@ class LooseFolder:
                 else:
                     logger.warning("%s was damaged: %s", path, reason)
         except OSError as error:
-            logger.warning(
-                "%s is damaged: %s It cannot be set aside (%s).", path, reason, error.strerror
-            )
+            why = error.strerror or str(error).rstrip(".")
+            logger.warning("%s is damaged: %s It cannot be set aside (%s).", path, reason, why)
 
     def remove_stale(self) -> int:
         """Remove temporary files whose writers have been killed; return how many."""
@@ -347,26 +367,30 @@ class LooseFolder:
 
     # ---------------------------------------------------------------- for archiving
 
-    def packable(self, names: Iterable[str], packed: dict[str, bytes]) -> Iterator[tuple[str, Any]]:
+    def packable(self, names: Iterable[str], packing: Packing) -> Iterator[tuple[str, Any]]:
         """Give keys and contents of entries that are as they were written.
 
         Parameters
         ----------
         names : iterable of str
             The keys.
-        packed : dict
-            Gets the checksum of each that is given.
+        packing : Packing
+            Gets the checksum of each that is given, and counts.
         """
         for name in names:
             found = self.read(name)
             if found is None:
+                packing.n_left += self.has(name)  # else somebody has removed it
                 continue
             try:
                 digest = check(found.data, name, verified=found.is_verified).digest
             except DamagedDataError as error:
                 self.set_aside(name, found.signature, str(error))
+                packing.n_left += 1
                 continue
-            packed[name] = digest
+            packing.digests[name] = digest
+            packing.n_entries += 1
+            packing.n_bytes += len(found.data)
             yield name, found.data
 
     # ---------------------------------------------------------------- folders, lock

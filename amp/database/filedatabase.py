@@ -15,8 +15,8 @@ from amp.core.memory import parse_memory
 from amp.database import _recognition as recognition
 from amp.database._archive import Archive
 from amp.database._files import writing_failed
-from amp.database._keys import checked_key, is_key
-from amp.database._loose import JOIN_UP_TO, LooseFolder
+from amp.database._keys import checked_key, checked_path, is_key
+from amp.database._loose import JOIN_UP_TO, LooseFolder, Packing
 from amp.database._memory import Give, MemoryLayer
 
 __all__ = ["FileDatabase", "Statistics"]
@@ -34,7 +34,7 @@ class Statistics:
     loose: int = 0  # values read from files of their own
     archived: int = 0  # values read from the archive
     misses: int = 0  # keys that were not there
-    damaged: int = 0  # entries that were found damaged
+    damaged: int = 0  # entries that were found damaged, or not readable when they were packed
     written: int = 0
     unchanged: int = 0  # values set that were there already, and not written
     evicted: int = 0  # values that memory had no room for any more
@@ -43,9 +43,9 @@ class Statistics:
 class FileDatabase(MutableMapping[str, Any]):
     """Values under keys, in files that many processes may read and write at once.
 
-    Values are None, booleans, numbers, texts, bytes, lists, tuples, dictionaries and numpy
-    arrays, nested at will; they come back exactly, see `amp.core.encoding.encode`. Arrays come
-    back as ones that cannot be written to.
+    Values are None, booleans, numbers (complex ones too), texts, bytes, lists, tuples,
+    dictionaries and numpy arrays, nested at will; they come back exactly, see
+    `amp.core.encoding.encode`. Arrays come back as ones that cannot be written to.
 
     A damaged entry is never returned: it is reported, set aside as ``KEY.broken``, and not there.
 
@@ -63,6 +63,13 @@ class FileDatabase(MutableMapping[str, Any]):
     lock_timeout : float
         How long to wait for another program that archives (s).
 
+    Raises
+    ------
+    WrongTypeError, ParameterError
+        A `TypeError` or `ValueError`, if no folder can have this name. A file that is in the way
+        of the folder is an `AmpFileError` when something is read, an `OutputWriteError` when
+        something is written.
+
     Attributes
     ----------
     path : str
@@ -73,9 +80,11 @@ class FileDatabase(MutableMapping[str, Any]):
 
     Notes
     -----
-    An entry is read from disk once, and from memory after that. What other processes add is seen
-    at once; what they change, after `refresh`. Entries of a cache have all they depend on in
-    their keys, so that they never need to be changed.
+    An entry is read from disk once, and from memory after that. What others (another process, or
+    another `FileDatabase` of the same folder) do is seen like this: what they add, at once; what
+    they change or remove, at once by ``in``, `len`, `keys` and iteration, and by whoever reads an
+    entry for the first time. A value that was read stays what it was until `refresh`. Entries of
+    a cache have all they depend on in their keys, so that they never need to be changed.
 
     Examples
     --------
@@ -97,12 +106,11 @@ class FileDatabase(MutableMapping[str, Any]):
         durable: bool = False,
         lock_timeout: float = 600.0,
     ) -> None:
-        path = os.fspath(filename)
-        self.path = path if path.endswith(".ampdb") else path + ".ampdb"
+        self.path = checked_path(filename)
         # Not `abspath`, which drops a link in front of '..'.
-        self._folder = path = self.path
-        if not os.path.isabs(path):
-            self._folder = os.path.join(os.getcwd(), path)
+        self._folder = self.path
+        if not os.path.isabs(self.path):
+            self._folder = os.path.join(os.getcwd(), self.path)
         self.loosepath = os.path.join(self._folder, "loose")
         self.tarpath = os.path.join(self._folder, "archive.tar.gz")
         self._memory = MemoryLayer(parse_memory(max_memory))
@@ -122,8 +130,14 @@ class FileDatabase(MutableMapping[str, Any]):
         filename : str or os.PathLike
             As for the class.
         flag : object
-            Has no effect; `shelve.open` has it.
+            Has no effect; `shelve.open` has it. As 'n' empties a shelf there, and nothing here,
+            the log has a warning of it.
         """
+        if flag == "n":
+            logger.warning(
+                "%s is opened as it is: the flag 'n' empties no database. To do that, use clear().",
+                checked_path(filename),
+            )
         return cls(filename)
 
     def close(self) -> None:
@@ -158,7 +172,10 @@ class FileDatabase(MutableMapping[str, Any]):
     # ---------------------------------------------------------------- reading
 
     def __getitem__(self, key: str) -> Any:
-        give = self._memory.get(key)
+        try:
+            give = self._memory.get(key)
+        except TypeError:  # it is not even hashable, which `_found` tells
+            give = None
         if give is None:
             return self._found(key)
         self._counts.memory += 1
@@ -174,6 +191,7 @@ class FileDatabase(MutableMapping[str, Any]):
                 return give()
         give = self._read_loose(name) or self._read_archived(name)
         if give is None:
+            self._refuse_file()
             self._check_for_old_files()
             self._counts.misses += 1
             raise KeyError(key)
@@ -225,10 +243,14 @@ class FileDatabase(MutableMapping[str, Any]):
         return None
 
     def __contains__(self, key: object) -> bool:
-        """Tell whether there is an entry; a damaged one that nobody has read yet counts."""
+        """Tell whether there is an entry on the disk, whatever is in memory.
+
+        A damaged one that nobody has read yet counts.
+        """
         name = checked_key(key)
-        if name in self._memory or self._loose.has(name):
+        if self._loose.has(name):
             return True
+        self._refuse_file()
         try:
             return name in self._archive and not self._has_old_archive()
         except (AmpError, OSError) as error:
@@ -236,7 +258,8 @@ class FileDatabase(MutableMapping[str, Any]):
             return False
 
     def keys(self) -> list[str]:  # type: ignore[override]
-        """Return all keys, sorted."""
+        """Return all keys on the disk, sorted."""
+        self._refuse_file()
         self._check_for_old_files()
         names = set(self._loose.names())
         try:
@@ -311,6 +334,7 @@ class FileDatabase(MutableMapping[str, Any]):
     def _removed(self, names: list[str]) -> int:
         """Remove entries on the disk; return how many there were."""
         if not os.path.isdir(self._folder):
+            self._refuse_file()
             return 0
         with self._archive.locked():  # nobody archives meanwhile
             archived = (
@@ -323,18 +347,12 @@ class FileDatabase(MutableMapping[str, Any]):
 
     # ---------------------------------------------------------------- archiving
 
-    def archive(
-        self, show: Callable[[list[str], int], Iterable[str]] = lambda keys, number: keys
-    ) -> int:
-        """Move loose entries to the archive, where they take less room and one file.
+    def archive(self) -> int:
+        """Move loose entries to the archive, where they take one file, and mostly less room.
 
-        Others may read and write meanwhile. What an interruption leaves is whole.
-
-        Parameters
-        ----------
-        show : callable, optional
-            Gets the keys and their number, and gives the keys on, each when its turn has come,
-            so that it can show how far the work is.
+        They are compressed there, which random numbers hardly let themselves be: the archive of
+        such may be some percent larger than their files. Others may read and write meanwhile.
+        What an interruption leaves is whole. Damaged entries are reported and set aside.
 
         Returns
         -------
@@ -343,14 +361,39 @@ class FileDatabase(MutableMapping[str, Any]):
 
         Raises
         ------
+        AmpFileError
+            If the folder or the archive is something else.
         OutputWriteError
             If the archive cannot be written; all entries are still there.
         DatabaseLockError
             If another process archives for too long, or the file system has no locks.
         """
+        return self.pack(lambda keys, number: keys).n_entries
+
+    def pack(self, show: Callable[[list[str], int], Iterable[str]]) -> Packing:
+        """Do what `archive` does, show how far it is, and tell more of it.
+
+        Parameters
+        ----------
+        show : callable
+            Gets the keys and their number, and gives the keys on, each when its turn has come,
+            so that it can show how far the work is.
+
+        Returns
+        -------
+        Packing
+            Numbers of entries that were moved (``n_entries``), of bytes of their files
+            (``n_bytes``), and of entries that are damaged or cannot be read (``n_left``).
+
+        Raises
+        ------
+        AmpFileError, OutputWriteError, DatabaseLockError
+            As from `archive`.
+        """
+        packing = Packing()
         if not os.path.isdir(self.loosepath):
-            return 0
-        n_packed = 0
+            self._refuse_file()
+            return packing
         with self._archive.locked():
             self._check_for_old_files()
             if self._has_old_archive():
@@ -358,18 +401,25 @@ class FileDatabase(MutableMapping[str, Any]):
             names = self._loose.names()
             shown = iter(show(names, len(names)))
             for _ in range(0, len(names), _BATCH):
-                packed: dict[str, bytes] = {}
-                self._archive.append(self._loose.packable(islice(shown, _BATCH), packed))
-                self._loose.remove_packed(packed)
-                n_packed += len(packed)
+                packing.digests.clear()
+                self._archive.append(self._loose.packable(islice(shown, _BATCH), packing))
+                self._loose.remove_packed(packing.digests)
             n_stale = self._loose.remove_stale()
             size = self._archive.size
             if size.dead > size.live + 2**20:
                 self._archive.compact()
-        logger.info("Packed %d entries into %s.", n_packed, self.tarpath)
+        self._counts.damaged += packing.n_left
+        logger.info("Packed %d entries into %s.", packing.n_entries, self.tarpath)
         if n_stale:
             logger.info("Removed %d temporary files of programs that were killed.", n_stale)
-        return n_packed
+        return packing
+
+    def _refuse_file(self) -> None:
+        """Refuse a file in the way of the folder, which otherwise would look like no entries."""
+        if not os.path.isdir(self._folder) and os.path.lexists(self._folder):
+            raise AmpFileError(
+                f"{self.path} is no database: it is no folder. Move it away, or use another name."
+            )
 
     # ---------------------------------------------------------------- old databases
 

@@ -19,6 +19,7 @@ from amp.core.errors import (
     DamagedDataError,
     DamagedMemberError,
     OutputWriteError,
+    ParameterError,
 )
 from amp.core.logs import progress, status
 from amp.database import _listing as listing
@@ -31,11 +32,13 @@ from amp.database._listing import (
     archive_of,
     archived_entries,
     checked_folder,
+    is_database,
     loose_files,
     loose_folder,
     old_files,
     size_of,
 )
+from amp.database._loose import Packing
 from amp.database.filedatabase import FileDatabase
 
 __all__ = [
@@ -79,7 +82,7 @@ class Change:
 
     n_entries: int  # packed or dropped
     n_bytes: int  # they took before
-    n_left: int  # loose entries that could not be packed, as they are damaged
+    n_left: int  # loose entries that could not be packed, as they are damaged or unreadable
     n_old: int  # files of Amp 1.0.1, which stay
     before: int  # bytes of all files
     after: int
@@ -115,13 +118,18 @@ def find(folder: str | os.PathLike[str]) -> Iterator[str]:
     ------
     str
         Folders whose names end in .ampdb, none inside another one; those of a folder, sorted,
-        before those further below.
+        before those further below. One below that has neither loose entries nor an archive, such
+        as an empty one, is no database: the log has a warning, and it is passed over.
 
     Raises
     ------
+    ParameterError
+        A `ValueError`, if the name is empty; of a script, it is a variable that was not set.
     FileNotFoundError, NotADirectoryError
         If there is no such folder.
     """
+    if not os.fspath(folder):
+        raise ParameterError("The name of the folder to look for databases in is empty.")
     top = os.path.normpath(os.fspath(folder))
     if not os.path.lexists(top):
         raise FileNotFoundError(f"There is no folder {top!r} to look for databases in.")
@@ -137,7 +145,9 @@ def find(folder: str | os.PathLike[str]) -> Iterator[str]:
     for place, folders, _ in os.walk(top, onerror=complain):
         folders.sort()
         paths = [os.path.normpath(os.path.join(place, name)) for name in folders]
-        yield from (path for path in paths if path.endswith(SUFFIX) and not os.path.islink(path))
+        for path in paths:
+            if path.endswith(SUFFIX) and not os.path.islink(path) and _is_not_other(path):
+                yield path
         folders[:] = [name for name in folders if not name.endswith(SUFFIX)]
 
 
@@ -181,7 +191,8 @@ def compress(path: str | os.PathLike[str], dry_run: bool = False) -> Change:
     Returns
     -------
     Change
-        How many entries were packed, or would be.
+        How many entries were packed, or would be. A dry run reads them, as damaged ones are not
+        packed.
 
     Raises
     ------
@@ -196,17 +207,19 @@ def compress(path: str | os.PathLike[str], dry_run: bool = False) -> Change:
     loose = [entry for entry in loose_files(name) if entry.place == "loose"]
     n_bytes = sum(entry.size for entry in loose)
     before = after = size_of(name)
-    n_packed = len(loose)
-    if (loose or _is_sparse(name)) and not dry_run:
+    packing = Packing()
+    if dry_run:
+        packing = _packed_dry(name, _shown(loose, f"Reading {name}", len(loose), n_bytes))
+    elif loose or _is_sparse(name):
 
         def show(keys: list[str], n: int) -> Iterable[str]:
             return _shown(keys, f"Packing {name}", n, n_bytes)
 
         with FileDatabase(name, max_memory=1, lock_timeout=listing.WAIT) as database:
-            n_packed = database.archive(show)
+            packing = database.pack(show)
         after = size_of(name)
-    n_left = max(0, len(loose) - n_packed)
-    return Change(n_packed, n_bytes, n_left, len(old_files(name)), before, after)
+    n_old = len(old_files(name))
+    return Change(packing.n_entries, packing.n_bytes, packing.n_left, n_old, before, after)
 
 
 def prune(
@@ -312,8 +325,8 @@ def examine(path: str | os.PathLike[str]) -> int:
     Raises
     ------
     AmpFileError
-        If it is a symbolic link, cannot be looked through, or has anything in it that is not of
-        a database, of this Amp or of Amp 1.0.1.
+        If it is a symbolic link, cannot be looked through, has neither loose entries nor an
+        archive, or has anything in it that is not of a database, of this Amp or of Amp 1.0.1.
     """
     name = checked_folder(path, for_removal=True)
     try:
@@ -372,6 +385,36 @@ def _shown(items: Iterable[Any], description: str, n: int, n_bytes: int) -> Iter
     if n >= _WORTH_A_BAR or n_bytes >= _LARGE:
         return progress(items, description, total=n)
     return iter(items)
+
+
+def _is_not_other(path: str) -> bool:
+    """Tell whether a folder is a database, or cannot be looked through, which is told later."""
+    try:
+        if is_database(path):
+            return True
+    except AmpFileError:
+        return True
+    logger.warning("%s is passed over: it has neither loose entries nor an archive.", path)
+    return False
+
+
+def _packed_dry(name: str, loose: Iterable[Entry]) -> Packing:
+    """Tell which entries could be packed, by reading them."""
+    packing = Packing()
+    for entry in loose:
+        try:
+            data = _loose_data(
+                os.path.join(name, "loose", shard_of(entry.key), entry.key), entry.key
+            )
+            check(data, entry.key)
+        except FileNotFoundError:
+            continue  # packed or removed meanwhile
+        except (DamagedDataError, OSError):
+            packing.n_left += 1
+        else:
+            packing.n_entries += 1
+            packing.n_bytes += len(data)
+    return packing
 
 
 def _is_sparse(name: str) -> bool:

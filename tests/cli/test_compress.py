@@ -138,7 +138,7 @@ def test_of_several_databases_those_that_can_be_packed_are(folder, capsys):
     assert all(line.startswith("amp-compress: error: ") for line in lines)
     for line, words in zip(
         lines,
-        ["locked.ampdb/archive.tar.gz.lock has been locked", "cannot be made", "'none.ampdb'",
+        ["locked.ampdb/archive.tar.gz.lock has been locked", "it is a folder", "'none.ampdb'",
          "folder is no database"],
         strict=True,
     ):  # fmt: skip
@@ -223,6 +223,21 @@ def test_a_dry_run_tells_what_would_be_packed(folder, capsys):
     assert "3 databases: 5 entries (40.6 kB) would be packed; " in out
 
 
+def test_a_damaged_entry_is_not_packed_and_is_status_1(folder, capsys):
+    path = folder / "a.ampdb" / "loose" / shard_of("k1") / "k1"
+    path.write_bytes(path.read_bytes()[:-1])
+    for words, done in ((["-n"], "would be packed"), ([], "packed")):
+        assert main(["-r", ".", *words]) == 1
+        out = capsys.readouterr().out
+        assert f"a.ampdb: 2 entries (16.3 kB) {done}; " in out
+        assert f"3 databases: 4 entries (32.5 kB) {done}; " in out
+        left = done.replace("packed", "not packed" if done == "packed" else "packed")
+        left = left.replace("would be", "would not be")
+        assert f"a.ampdb: {left}, because damaged or not readable: 1 entry\n" in out
+    assert places("a.ampdb") == ["archive", "broken", "archive"]
+    assert main(["-r", "."]) == 0
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -237,12 +252,18 @@ def test_a_dry_run_tells_what_would_be_packed(folder, capsys):
         (["--prune", "x.amp"], "name databases (.ampdb)"),
         (["--fast", "a.ampdb"], "unrecognized arguments: --fast"),
         (["-r", "none"], "There is no folder 'none' to look for databases in."),
+        (["-r", "", "-d", "--yes"], "a name is empty; is it of a variable that was not set?"),
+        (["-r", "deep", "", "-d", "-y"], "a name is empty"),
+        (["a.ampdb", ""], "a name is empty"),
+        (["a.ampdb", "--prune", ""], "a name is empty"),
     ],
 )
 def test_a_command_line_that_makes_no_sense_is_one_line_and_status_1(
     words, message, folder, capsys
 ):
+    before = tree(folder)
     assert main(words) == 1
+    assert tree(folder) == before
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("amp-compress: error: ")
@@ -367,7 +388,20 @@ def test_yes_deletes_all_databases_below_and_nothing_else(folder, capsys):
     assert left == ["deep", "deep/notes.txt", "file.ampdb"]
 
 
-def test_a_folder_with_other_things_in_it_is_named_and_left(folder, capsys):
+def test_a_folder_that_is_no_database_is_passed_over_by_all(folder, caplog):
+    (folder / "empty.ampdb").mkdir()
+    for words in ([], ["--list"], ["--verify"], ["-d", "--yes"]):
+        caplog.clear()
+        assert main(["-r", ".", *words]) == 0
+        assert "empty.ampdb is passed over: it has neither" in caplog.text
+    assert os.listdir(folder / "empty.ampdb") == []
+    assert not (folder / "a.ampdb").exists()
+    assert main(["empty.ampdb"]) == 1
+    assert main(["-r", "-d", "--yes", "empty.ampdb"]) == 1
+    assert (folder / "empty.ampdb").exists()
+
+
+def test_a_folder_with_other_things_in_it_is_named_and_left(folder, capsys, caplog):
     (folder / "a.ampdb" / "thesis.tex").write_text("mine")
     (folder / "mine.ampdb").mkdir()
     (folder / "mine.ampdb" / "data.csv").write_text("1,2")
@@ -375,7 +409,7 @@ def test_a_folder_with_other_things_in_it_is_named_and_left(folder, capsys):
     assert main(["-r", "-d", "--yes", "."]) == 1
     err = capsys.readouterr().err
     assert "a.ampdb is left as it is: thesis.tex in it is not of a database" in err
-    assert "mine.ampdb is left as it is: data.csv in it" in err
+    assert "mine.ampdb is passed over" in caplog.text
     assert (tree(folder / "a.ampdb"), tree(folder / "mine.ampdb")) == before
     assert not (folder / "old.ampdb").exists()
 
@@ -474,6 +508,23 @@ def test_the_tool_works_without_installation(folder):
     )  # fmt: skip
     assert done.stderr == ""
     assert done.stdout.startswith("a.ampdb: 3 entries (")
+
+
+def test_where_potentials_cannot_be_read_pruning_says_what_to_do(folder):
+    code = (
+        "import sys; sys.modules['ase'] = None\n"
+        "from amp.cli.compress import main\n"
+        "sys.exit(main(['a.ampdb', '--prune', 'x.amp']))"
+    )
+    before = tree(folder)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("amp-compress: error: --prune reads potentials, for which this ")
+    assert "lacks the module 'ase'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert tree(folder) == before
 
 
 def test_a_reader_that_has_seen_enough_is_no_traceback(folder):

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from amp.core.errors import AmpError
+from amp.core.errors import AmpError, AmpFileError, OutputWriteError
 from amp.database import FileDatabase
 from amp.database._keys import shard_of
 
@@ -378,8 +378,20 @@ def test_writing_to_a_read_only_database_is_a_clear_error(read_only):
 def test_a_file_in_the_place_of_a_database_is_an_error(tmp_path):
     (tmp_path / "a.ampdb").write_text("something")
     db = FileDatabase(tmp_path / "a")
-    assert db.keys() == []
-    with pytest.raises(AmpError, match="cannot be written"):
+    reading = [
+        db.keys,
+        db.clear,
+        db.archive,
+        lambda: db["a"],
+        lambda: "a" in db,
+        lambda: db.pop("a"),
+    ]
+    for read in reading:
+        with pytest.raises(
+            AmpFileError, match=r"a\.ampdb is no database: it is no folder\. Move it"
+        ):
+            read()
+    with pytest.raises(OutputWriteError, match=r"cannot be written: .* in the way of a folder"):
         db["a"] = 1
     assert (tmp_path / "a.ampdb").read_text() == "something"
     assert os.listdir(tmp_path) == ["a.ampdb"]

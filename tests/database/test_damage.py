@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from amp.core.checksums import checksum
 from amp.core.encoding import MAGIC, encode
+from amp.core.errors import AmpFileError, OutputWriteError
 from amp.database import FileDatabase
 from amp.database._keys import shard_of
 from amp.database._loose import MAP_FROM
@@ -173,6 +174,7 @@ def test_symbolic_links_are_not_followed(db, tmp_path, caplog):
     os.symlink(secret, file_of(db, "a"))
     contents = secret.read_bytes()
     assert_is_set_aside(db, caplog)
+    assert "/a is damaged: It is a symbolic link. It is now a.broken." in caplog.text
     os.unlink(file_of(db, "a"))
     os.symlink(secret, file_of(db, "a"))
     again(db)["a"] = [7]
@@ -223,6 +225,35 @@ def test_what_is_no_file_is_set_aside(db, caplog, kind):
     else:
         os.mkfifo(file_of(db, "a"))
     assert_is_set_aside(db, caplog)
+    assert "/a is damaged: It is no file. It is now a.broken." in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["a symbolic link", "a folder"])
+@pytest.mark.parametrize("lock", ["loose/.lock", "archive.tar.gz.lock"])
+def test_what_is_in_the_way_of_a_lock_is_told(tmp_path, lock, kind):
+    db = FileDatabase(tmp_path / "some")
+    db["a"] = [1]
+    path = tmp_path / "some.ampdb" / lock
+    path.unlink(missing_ok=True)
+    if kind == "a folder":
+        path.mkdir()
+    else:
+        path.symlink_to(tmp_path / "elsewhere")
+    uses = [db.archive]
+    if lock == "loose/.lock":
+        uses.append(lambda: db.update({"b": [2]}))
+    for use in uses:
+        with pytest.raises(OutputWriteError, match=f"lock cannot be locked: it is {kind}"):
+            use()
+    assert not (tmp_path / "elsewhere").exists()
+    assert again(db)["a"] == [1]
+
+
+def test_a_folder_in_the_place_of_the_archive_is_told(db):
+    os.makedirs(os.path.join(db.tarpath, "inner"))
+    with pytest.raises(AmpFileError, match=r"archive\.tar\.gz is a folder, where an archive"):
+        db.archive()
+    assert again(db)["a"] is not None
 
 
 def test_a_good_entry_written_meanwhile_is_not_set_aside(db, monkeypatch):

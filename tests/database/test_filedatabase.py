@@ -58,6 +58,60 @@ def test_ampdb_is_put_behind_the_name_once(tmp_path):
     assert FileDatabase.open(tmp_path / "a", flag="r").path == db.path
 
 
+def test_a_slash_behind_the_name_changes_nothing(tmp_path):
+    for name in ("a/", "a.ampdb/", "a.ampdb//"):
+        assert FileDatabase(f"{tmp_path}/{name}").path == f"{tmp_path}/a.ampdb"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/",
+        ".",
+        "..",
+        "x/..",
+        ".ampdb",
+        "a\0b",
+        "x" * 250,
+        "x" * 256 + "/a",
+        "é" * 126,
+        "\udaaa",
+    ],
+    ids=lambda name: ascii(name)[:12],
+)
+def test_names_that_no_folder_can_have_are_refused_at_once(name):
+    for opened in (FileDatabase, FileDatabase.open):
+        with pytest.raises(ValueError, match="cannot be the name of a database: ") as caught:
+            opened(name)
+        assert isinstance(caught.value, AmpError)
+
+
+@pytest.mark.parametrize("name", [None, b"rel", 3, ["a"]], ids=repr)
+def test_names_of_other_types_are_refused_at_once(name):
+    with pytest.raises(TypeError, match="name of a database is a text or a path") as caught:
+        FileDatabase(name)
+    assert isinstance(caught.value, AmpError)
+
+
+@pytest.mark.parametrize("name", ["x" * 249, "é" * 124, "a b", "-r", "a.b", "~"])
+def test_other_names_are_those_of_databases(tmp_path, name):
+    db = FileDatabase(tmp_path / name)
+    db["a"] = [1]
+    assert again(db)["a"] == [1]
+    assert db.archive() == 1
+    assert again(db)["a"] == [1]
+    assert os.listdir(tmp_path) == [f"{name}.ampdb"]
+
+
+@pytest.mark.parametrize("flag", ["n", "c", "r", None, 0])
+def test_a_flag_empties_nothing_and_the_one_that_would_is_told(db, caplog, flag):
+    db["a"] = 1
+    assert FileDatabase.open(db.path, flag)["a"] == 1
+    is_told = "the flag 'n' empties no database" in caplog.text
+    assert is_told == (flag == "n")
+
+
 def test_nothing_is_made_before_something_is_written(tmp_path):
     with FileDatabase(tmp_path / "x" / "y" / "a") as db:
         assert list(db) == []
@@ -154,6 +208,8 @@ def test_keys_of_other_types_are_refused(db, key):
     for use in (db.__getitem__, db.__delitem__, db.__contains__, lambda k: db.__setitem__(k, 1)):
         with pytest.raises(TypeError):
             use(key)
+        with pytest.raises(AmpError):
+            use(key)
 
 
 @pytest.mark.parametrize(
@@ -170,10 +226,16 @@ def test_other_texts_are_keys(db, key):
 
 def test_values_are_checked_before_anything_is_written(db):
     with pytest.raises(
-        TypeError, match=r"\['x'\]\[1\] is of a type that is not written \(object\)"
+        TypeError, match=r"of 'a'\['x'\]\[1\] is of a type that is not written \(object\)"
     ):
         db["a"] = {"x": [1, object()]}
     assert not os.path.exists(db.path)
+
+
+def test_complex_numbers_are_values(db):
+    db["a"] = {"z": [1 + 2j, (3j,)], 1j: "key"}
+    assert again(db)["a"] == {"z": [1 + 2j, (3j,)], 1j: "key"}
+    assert db["a"] == {"z": [1 + 2j, (3j,)], 1j: "key"}
 
 
 def test_values_come_back_exactly(db):
@@ -406,6 +468,25 @@ def test_what_others_change_is_seen_after_refresh_and_what_they_add_at_once(db):
     assert other["large"].sum() == LARGE
 
 
+@pytest.mark.parametrize("is_archived", [False, True])
+def test_what_others_remove_is_not_in_it_although_its_value_is_in_memory(db, is_archived):
+    db.update({"read": [1], "other": [2]})
+    if is_archived:
+        db.archive()
+    other = again(db)
+    assert other["read"] == [1]
+    del db["read"], db["other"]
+    assert "read" not in other
+    assert "other" not in other
+    assert (len(other), list(other)) == (0, [])
+    assert other["read"] == [1]
+    with pytest.raises(KeyError):
+        other["other"]
+    other.refresh()
+    with pytest.raises(KeyError):
+        other["read"]
+
+
 def test_large_arrays_are_mapped_and_outlive_what_happens_to_their_entries(db):
     db["a"] = np.arange(float(LARGE))
     other = again(db)
@@ -489,7 +570,9 @@ def test_damaged_entries_are_not_archived(db, caplog):
     db.update({"a": [3], "b": [4]})
     with open(file_of(db, "a"), "r+b") as file:
         file.truncate(100)
-    assert again(db).archive() == 1
+    packer = again(db)
+    assert packer.archive() == 1
+    assert packer.statistics.damaged == 1
     assert "/a is damaged" in caplog.text
     other = again(db)
     assert other["a"] == [1]  # which the archive still had
@@ -723,7 +806,8 @@ def test_archiving_shows_every_entry_when_its_turn_has_come(db):
             told.append((key, number))
             yield key
 
-    assert db.archive(show) == 3
+    packing = db.pack(show)
+    assert (packing.n_entries, packing.n_left) == (3, 0)
     assert sorted(told) == [("a", 3), ("b", 3), ("c", 3)]
 
 

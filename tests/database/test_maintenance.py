@@ -84,7 +84,7 @@ def old_database(path, archived=True):
 
 def test_databases_are_found_at_any_depth_in_order(tmp_path):
     for name in ("b.ampdb", "a/z.ampdb", "a/deep/er/c.ampdb", "a/none", ".hidden/h.ampdb"):
-        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "loose").mkdir(parents=True)
     (tmp_path / "file.ampdb").write_text("no folder")
     found = [os.path.relpath(path, tmp_path) for path in find(tmp_path)]
     assert sorted(found) == [".hidden/h.ampdb", "a/deep/er/c.ampdb", "a/z.ampdb", "b.ampdb"]
@@ -102,9 +102,36 @@ def test_no_link_is_followed_in_finding(tmp_path):
 
 
 def test_nothing_is_looked_for_inside_a_database(tmp_path):
-    (tmp_path / "a.ampdb" / "b.ampdb").mkdir(parents=True)
+    (tmp_path / "a.ampdb" / "b.ampdb" / "loose").mkdir(parents=True)
+    (tmp_path / "a.ampdb" / "loose").mkdir()
     assert list(find(tmp_path)) == [str(tmp_path / "a.ampdb")]
     assert list(find(tmp_path / "a.ampdb")) == [str(tmp_path / "a.ampdb")]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", None])
+def test_a_folder_with_neither_entries_nor_archive_is_no_database_to_anybody(
+    name, tmp_path, caplog
+):
+    path = tmp_path / "a.ampdb"
+    path.mkdir()
+    if name is not None:
+        (path / name).write_text("mine")
+    before = tree(tmp_path)
+    assert list(find(tmp_path)) == []
+    assert "a.ampdb is passed over: it has neither loose entries nor an archive" in caplog.text
+    for work in (contents, compress, verify, examine, remove):
+        with pytest.raises(AmpFileError, match=r"a\.ampdb is no database and is left as it is"):
+            work(path)
+    assert tree(tmp_path) == before
+
+
+def test_an_empty_name_is_an_error_everywhere(db, monkeypatch):
+    monkeypatch.chdir(os.path.dirname(db.path))
+    before = tree(".")
+    for work in (lambda name: list(find(name)), contents, compress, verify, examine, remove):
+        with pytest.raises(ValueError, match="is empty"):
+            work("")
+    assert tree(".") == before
 
 
 def test_a_folder_to_look_in_must_be_one(tmp_path):
@@ -197,8 +224,13 @@ def test_a_damaged_entry_is_not_packed(db):
     with open(file_of(db, "k5"), "r+b") as file:
         file.seek(200)
         file.write(b"x")
+    expected = sum(entry.size for entry in contents(db.path).at("loose") if entry.key != "k5")
+    before = tree(db.path)
+    dry = compress(db.path, dry_run=True)
+    assert tree(db.path) == before
     change = compress(db.path)
-    assert (change.n_entries, change.n_left) == (3, 1)
+    for each in (dry, change):
+        assert (each.n_entries, each.n_bytes, each.n_left) == (3, expected, 1)
     assert os.path.exists(file_of(db, "k5") + ".broken")
 
 
@@ -256,7 +288,7 @@ def test_a_database_that_cannot_be_written_is_an_error(db):
     os.remove(db.tarpath + ".lock")
     os.mkdir(db.tarpath + ".lock")
     for work in (compress, lambda path: prune(path, lambda key: key == "k1")):
-        with pytest.raises(OutputWriteError, match=r"archive\.tar\.gz\.lock cannot be made"):
+        with pytest.raises(OutputWriteError, match=r"archive\.tar\.gz\.lock cannot be locked"):
             work(db.path)
     assert values(db) == before
 
@@ -418,9 +450,7 @@ def test_an_old_database_that_was_used_again_is_removed(tmp_path):
 
 def test_what_is_left_of_an_interrupted_removal_is_removed(tmp_path):
     (tmp_path / "a.ampdb" / "loose" / "00").mkdir(parents=True)
-    (tmp_path / "b.ampdb").mkdir()
-    for name in ("a.ampdb", "b.ampdb"):
-        assert remove(tmp_path / name) == 0
+    assert remove(tmp_path / "a.ampdb") == 0
     assert os.listdir(tmp_path) == []
 
 
