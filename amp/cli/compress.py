@@ -1,9 +1,9 @@
 """Pack the databases that keep fingerprints; list, check, prune or delete them.
 
-Loose entries of each database (.ampdb) go to its archive, where they take one file and mostly less
-room; what cannot be compressed takes some percent more. Others may read and write meanwhile, and
-what an interruption leaves is whole. A damaged entry is set aside and not packed. It and a
-database that cannot be worked on are told, and all others are done.
+Loose entries of each database (.ampdb) go to its archive, which is one file. There they take less
+room if they can be compressed, and else up to about 1.2 kB each more. Others may read and write
+meanwhile, and what an interruption leaves is whole. A damaged entry is set aside and not packed.
+It and a database that cannot be worked on are told, and all others are done.
 
 Exit status: 0 if all is well, 1 if anything could not be done or is damaged.
 """

@@ -348,11 +348,11 @@ class FileDatabase(MutableMapping[str, Any]):
     # ---------------------------------------------------------------- archiving
 
     def archive(self) -> int:
-        """Move loose entries to the archive, where they take one file, and mostly less room.
+        """Move loose entries to the archive, which is one file.
 
-        They are compressed there, which random numbers hardly let themselves be: the archive of
-        such may be some percent larger than their files. Others may read and write meanwhile.
-        What an interruption leaves is whole. Damaged entries are reported and set aside.
+        They take less room there if they can be compressed, and else up to about 1.2 kB each
+        more. Others may read and write meanwhile. What an interruption leaves is whole. Damaged
+        entries are reported and set aside.
 
         Returns
         -------
