@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
@@ -124,6 +125,9 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("name databases (.ampdb), or with -r folders to look for them in")
     if arguments.delete and not arguments.recursive:
         raise UsageError("--delete works only with --recursive, as in: amp-compress -r -d FOLDER")
+    if arguments.delete and any(os.path.realpath(name) == "/" for name in arguments.names):
+        # What "$FOLDER/" is where the variable is not set.
+        raise UsageError("--delete is refused for the whole machine; name the folders")
     if arguments.yes and not arguments.delete:
         raise UsageError("--yes is for --delete")
     if arguments.delete and not (arguments.yes or arguments.dry_run or _has_terminal()):

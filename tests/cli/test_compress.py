@@ -256,6 +256,7 @@ def test_a_damaged_entry_is_not_packed_and_is_status_1(folder, capsys):
         (["-r", "deep", "", "-d", "-y"], "a name is empty"),
         (["a.ampdb", ""], "a name is empty"),
         (["a.ampdb", "--prune", ""], "a name is empty"),
+        (["-r", "-d", "--dry-run", "/"], "--delete is refused for the whole machine"),
     ],
 )
 def test_a_command_line_that_makes_no_sense_is_one_line_and_status_1(
