@@ -46,7 +46,9 @@ class Archive:
 
     Readers see what was appended when their call began. Nothing that `append` has returned from
     is lost, whenever a program is killed. What is damaged in the file is an error or a miss, never
-    wrong bytes.
+    wrong bytes; but in an archive that another program wrote, plain tar has no checksums, and a
+    gzip stream that seems to be cut has lost its own. Entries of a database have checksums of
+    their own, so that none of them is ever a wrong value.
 
     Parameters
     ----------

@@ -161,7 +161,7 @@ class ForeignView:
         """Read what is left, since the checksum of a stream stands at its end.
 
         If it is wrong, so may be every member in that stream. Those of a stream that was merely
-        cut are kept.
+        cut are kept, unchecked: an altered stream may look like that.
         """
         try:
             while cursor.read(_PIECE):

@@ -256,5 +256,7 @@ def test_altered_archives_never_give_a_wrong_size_or_an_unknown_error(tmp_path_f
     write(path, altered[: data.draw(st.integers(0, len(whole)))] if is_cut else altered)
     archive = Archive(path)
     found = contents(archive)
-    if packed or is_cut:  # plain tar has no checksum of the data
+    # Plain tar has no checksum of the data, and that of a gzip stream is at its end: an altered one
+    # may look as if it were cut before that.
+    if is_cut or (packed and archive.is_whole):
         assert set(found.values()) <= {value for _, value in members}
