@@ -283,9 +283,12 @@ def fill_pairs(
     distances: FloatArray,
     shortest: FloatArray,
 ) -> None:
-    """Fill in the pairs of these atoms, in their order, and the shortest distance of each atom."""
+    """Fill in the pairs of these atoms, in their order, and the shortest distance of each atom.
+
+    The first one's go to starts[first_atom]; where those of each atom end is filled in, too.
+    """
+    n = starts[first_atom]
     for i in range(first_atom, last_atom):
-        n = starts[i]
         least = np.inf
         for k in range(candidate_starts[i], candidate_starts[i + 1]):
             j = candidate_second[k]
@@ -296,6 +299,7 @@ def fill_pairs(
                 distances[n] = distance
                 least = min(least, distance)
                 n += 1
+        starts[i + 1] = n
         shortest[i] = least
 
 

@@ -304,23 +304,26 @@ def _select_pairs(
 ) -> NeighborPairs:
     """Measure the candidates and keep those closer than the cutoff.
 
-    They are measured twice: where the pairs of an atom go is known only when those of the atoms
-    before it are counted, and to measure is less than to write what is not wanted.
+    Several threads measure them twice: where the pairs of a range of atoms go is known only when
+    those of the atoms before it are counted.
     """
     from amp.core import _neighbor_kernels as kernels
 
     c = candidates
     measured = (positions, c.frame, c.starts, c.second, c.shifts, cutoff)
-    n_atoms = len(positions)
+    n_atoms, n_pairs = len(positions), len(c.second)
     starts = np.zeros(n_atoms + 1, dtype=np.int64)
-    parts = ranges(n_atoms, fewest=512)
-    for_ranges(lambda i, j: kernels.count_pairs(i, j, *measured, starts[1:]), parts, threads)
-    np.cumsum(starts, out=starts)
-    n_pairs = int(starts[-1])
+    parts = ranges(n_atoms, fewest=512) if threads > 1 else [(0, n_atoms)]
+    if len(parts) > 1:
+        for_ranges(lambda i, j: kernels.count_pairs(i, j, *measured, starts[1:]), parts, threads)
+        np.cumsum(starts, out=starts)
+        n_pairs = int(starts[-1])
     second, vectors = np.empty(n_pairs, dtype=np.int64), np.empty((n_pairs, 3))
     distances, shortest = np.empty(n_pairs), np.empty(n_atoms)
     filled = (starts, second, vectors, distances, shortest)
     for_ranges(lambda i, j: kernels.fill_pairs(i, j, *measured, *filled), parts, threads)
+    n_pairs = int(starts[-1])
+    second, vectors, distances = second[:n_pairs], vectors[:n_pairs], distances[:n_pairs]
     if n_pairs and shortest.min() < COINCIDENT:
         pair = int(distances.argmin())
         first = int(np.searchsorted(starts, pair, side="right")) - 1
