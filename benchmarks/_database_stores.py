@@ -157,31 +157,22 @@ class DurableDiskCache(DiskCache):
 class SqliteDict:
     """`sqlitedict`, which writes in a thread of its own; closing waits for it."""
 
-    durable = False
-
     def __init__(self, folder, count):
         import sqlitedict
 
         os.makedirs(folder, exist_ok=True)
         self.db = sqlitedict.SqliteDict(
-            os.path.join(folder, "store.sqlite"), autocommit=not self.durable,
-            journal_mode="WAL" if self.durable else "OFF",
-        )  # fmt: skip
+            os.path.join(folder, "store.sqlite"), autocommit=True, journal_mode="OFF"
+        )
 
     def write(self, key, value):
         self.db[key] = value
-        if self.durable:
-            self.db.commit(blocking=True)
 
     def read(self, key):
         return self.db[key]
 
     def close(self):
         self.db.close()
-
-
-class DurableSqliteDict(SqliteDict):
-    durable = True
 
 
 STORES = {
@@ -194,7 +185,6 @@ STORES = {
     "diskcache": DiskCache,
     "diskcache-durable": DurableDiskCache,
     "sqlitedict": SqliteDict,
-    "sqlitedict-durable": DurableSqliteDict,
 }
 
 
